@@ -1,0 +1,28 @@
+//! Knows: services, questions, and what an answer means. No I/O.
+//!
+//! Three questions are answered here, each by a pure function of its arguments:
+//!
+//! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
+//! - what an answer's bytes say as text: [`decode`];
+//! - what an answer means for the job and for the budget: [`classify`].
+//!
+//! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
+//! our other crates; the coordinator translates config and wire into the types
+//! here. Only whois services can be asked so far.
+
+mod answer;
+mod charset;
+mod classify;
+mod lexicon;
+mod page;
+mod plan;
+mod service;
+mod target;
+mod wait;
+
+pub use answer::{Raw, decode};
+pub use charset::{Charset, CharsetError};
+pub use classify::{Reply, Verdict, classify};
+pub use plan::{Catalogue, PlanError, Step};
+pub use service::{Protocol, Rule, Service, ServiceError};
+pub use target::{Given, Kind, KindError, Target, TargetError};
