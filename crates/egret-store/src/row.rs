@@ -1,0 +1,237 @@
+//! The rows as plain data. Times are milliseconds since 1970 (`_ms`); `spec` and `body` are JSON of the caller's own shape.
+
+use egret_core::id::{AgentId, BatchId, JobId};
+
+/// What a new start of the coordinator needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Counts the starts, from 1; part of every attempt's name.
+    pub number: u32,
+    /// The largest job, batch or agent id ever stored (0: none).
+    pub last_id: u64,
+}
+
+/// A job as accepted; never changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Its name; the upper bits are its birth in milliseconds.
+    pub id: JobId,
+    /// The batch it came with.
+    pub batch: Option<BatchId>,
+    /// The service of its first step, by configured id.
+    pub service: String,
+    /// The request, as JSON.
+    pub spec: Vec<u8>,
+}
+
+/// How a job can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EndState {
+    /// With an answer.
+    Done = 0,
+    /// Without one, for good.
+    Failed = 1,
+    /// Its deadline passed.
+    Expired = 2,
+    /// Somebody gave it up.
+    Cancelled = 3,
+}
+
+/// The end of a job; never changed, at most one a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRow {
+    /// Whose end.
+    pub job: JobId,
+    /// The job's batch.
+    pub batch: Option<BatchId>,
+    /// How it ended.
+    pub state: EndState,
+    /// When, in milliseconds since 1970.
+    pub ended_ms: u64,
+    /// Answer, attempts and error, as JSON.
+    pub body: Vec<u8>,
+}
+
+/// A job with what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The job as accepted.
+    pub job: JobRow,
+    /// `None` while it is open.
+    pub outcome: Option<OutcomeRow>,
+    /// True if its batch was cancelled before it was complete: the job will never run.
+    pub discarded: bool,
+}
+
+/// An ended job at its place in the order of ending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The place: rises with every outcome stored; a cursor to read on from.
+    pub seq: u64,
+    /// The job as accepted.
+    pub job: JobRow,
+    /// Its end.
+    pub outcome: OutcomeRow,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only ids below this one.
+    pub before: Option<JobId>,
+    /// Only of this batch.
+    pub batch: Option<BatchId>,
+    /// Only of this service.
+    pub service: Option<String>,
+    /// Only open ones (`Some(None)`) or those that ended so (`Some(Some(state))`).
+    pub state: Option<Option<EndState>>,
+    /// Only those whose spec has this string at `labels.<key>`, for every pair.
+    pub labels: Vec<(String, String)>,
+}
+
+/// A batch as opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRow {
+    /// Its name; the upper bits are its birth in milliseconds.
+    pub id: BatchId,
+    /// When it was opened, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// How the receiving of a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchEnd {
+    /// All of it has arrived.
+    Closed {
+        /// Jobs taken.
+        jobs: u64,
+        /// Lines refused.
+        rejected: u64,
+    },
+    /// The upload broke off, or the coordinator died under it; its jobs never run.
+    Cancelled,
+}
+
+/// A line that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// Counted from 1.
+    pub line: u64,
+    /// The stable word for the reason.
+    pub code: String,
+    /// The reason and the mend.
+    pub detail: String,
+}
+
+/// A batch with what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchKept {
+    /// As opened.
+    pub batch: BatchRow,
+    /// `None` while it is receiving.
+    pub end: Option<BatchEnd>,
+    /// Ended jobs: done, failed, expired, cancelled (indexed by [`EndState`]).
+    pub ended: [u64; 4],
+    /// The latest end of one of its jobs, in milliseconds since 1970.
+    pub last_ended_ms: Option<u64>,
+}
+
+/// A join token without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// The public part.
+    pub id: String,
+    /// SHA-256 of the secret.
+    pub secret_hash: [u8; 32],
+    /// How many agents may join with it.
+    pub uses: u32,
+    /// Worthless from then on, in milliseconds since 1970.
+    pub expires_ms: u64,
+    /// Given to every agent that joins with it.
+    pub tags: Vec<String>,
+}
+
+/// An agent that presents a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolRequest {
+    /// The public part of the token.
+    pub token: String,
+    /// SHA-256 of the secret presented.
+    pub secret_hash: [u8; 32],
+    /// The id it gets.
+    pub agent: AgentId,
+    /// Its name, chosen by its operator.
+    pub name: String,
+    /// Its Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What became of a token presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolment {
+    /// Joined.
+    Joined(AgentRow),
+    /// No such token, or the wrong secret.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// Every use is spent.
+    UsedUp,
+}
+
+/// An enrolled agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentRow {
+    /// Its name to machines.
+    pub id: AgentId,
+    /// Its name to people.
+    pub name: String,
+    /// Its Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// From its token.
+    pub tags: Vec<String>,
+    /// When it joined, in milliseconds since 1970.
+    pub enrolled_ms: u64,
+}
+
+/// The checkpoint of one ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// The address as remotes see it.
+    pub egress: String,
+    /// The service, by configured id.
+    pub service: String,
+    /// When it was taken, in milliseconds since 1970.
+    pub taken_ms: u64,
+    /// The snapshot, as JSON.
+    pub state: Vec<u8>,
+}
+
+/// Who speaks for an egress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressRow {
+    /// The address as remotes see it.
+    pub address: String,
+    /// The agent that owns it.
+    pub agent: AgentId,
+    /// A number that agent made up when its process started: tells whether its memory is unbroken.
+    pub boot: u64,
+    /// When it came, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// What became of the claim of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyClaim {
+    /// Nobody used it: go on, then answer or release it.
+    Fresh,
+    /// A request with it is under way.
+    InFlight,
+    /// A request with another fingerprint used it.
+    Mismatch,
+    /// The answer given the first time.
+    Answered(Vec<u8>),
+}

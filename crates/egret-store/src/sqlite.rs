@@ -1,0 +1,226 @@
+//! The store in one SQLite file: what a coordinator uses unless told otherwise.
+//!
+//! One thread writes with group commits (`writer`, `group`), a second one keeps the log short
+//! (`keeper`), two connections read (`reader`). The rows are in `migrations/`, the statements in the
+//! modules named after what they keep. Claims are absent: a job is open while it has no outcome.
+
+mod batches;
+mod column;
+mod fleet;
+mod group;
+mod home;
+mod jobs;
+mod keeper;
+mod keys;
+mod low_water;
+mod reader;
+mod schema;
+mod services;
+mod starts;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use egret_core::id::{AgentId, BatchId, JobId};
+use rusqlite::Connection;
+
+use self::home::Home;
+use self::low_water::Lowest;
+use self::reader::Readers;
+use self::writer::{Queue, Writer};
+use crate::row::*;
+use crate::{Commit, Store, StoreError};
+
+/// Connections that read at the same time; chosen: more than two cores gain little.
+const READERS: usize = 2;
+/// What a row costs in the queue besides its own bytes; a fair guess.
+const ROW: usize = 64;
+
+type Stored<T> = Result<T, StoreError>;
+
+/// A [`Store`] in the file `egret.db` of a data dir.
+///
+/// Dropping it waits until everything queued is on disk, and blocks the thread meanwhile; the folder
+/// can be opened again right after.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` only while being dropped.
+    queue: Option<Queue>,
+    lowest: Arc<Lowest>,
+    readers: Arc<Readers>,
+    writer: Option<JoinHandle<()>>,
+    /// Last, so that the folder is free only when nothing here uses it any more.
+    _home: Home,
+}
+
+impl SqliteStore {
+    /// Opens the store in `data_dir`, makes both if absent, and brings the file up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] if the folder cannot be written, another process holds it, or the file
+    /// in it is no database, another program's or a newer egret's. The text is one line for the operator.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let (home, db) = Home::open(data_dir)?;
+        let second = home.second()?;
+        let readers = (0..READERS).map(|_| home.reader()).collect::<Result<_, _>>()?;
+        let (queue, inbox) = Queue::new();
+        let lowest = Arc::new(Lowest::new());
+        let writer = Writer::start(db, second, &queue, inbox, Arc::clone(&lowest))?;
+        Ok(Self {
+            queue: Some(queue),
+            lowest,
+            readers: Arc::new(Readers::new(readers)),
+            writer: Some(writer),
+            _home: home,
+        })
+    }
+
+    async fn write<T, W>(&self, bytes: usize, work: W) -> Stored<Commit<T>>
+    where
+        T: Send + 'static,
+        W: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.queue.as_ref().ok_or(StoreError::Closed)?.push(bytes, work).await
+    }
+
+    async fn read<T, Q>(&self, question: Q) -> Stored<T>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.readers.read(question).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.queue = None;
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the store's writer had died");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn begin(&self, now_ms: u64) -> Stored<Start> {
+        self.write(ROW, move |db| starts::begin(db, now_ms)).await?.await
+    }
+
+    async fn append_jobs(&self, rows: Vec<JobRow>) -> Stored<Commit> {
+        let bytes = rows.iter().map(|job| ROW + job.spec.len()).sum();
+        let lowest = Arc::clone(&self.lowest);
+        self.write(bytes, move |db| jobs::append(db, &rows, &lowest)).await
+    }
+
+    async fn append_outcomes(&self, rows: Vec<OutcomeRow>) -> Stored<Commit> {
+        let bytes = rows.iter().map(|outcome| ROW + outcome.body.len()).sum();
+        self.write(bytes, move |db| jobs::append_outcomes(db, &rows)).await
+    }
+
+    async fn open_jobs(&self, after: JobId, limit: usize) -> Stored<Vec<JobRow>> {
+        self.read(move |db| jobs::open_jobs(db, after, limit)).await
+    }
+
+    async fn job(&self, id: JobId) -> Stored<Option<Kept>> {
+        self.read(move |db| jobs::job(db, id)).await
+    }
+
+    async fn jobs(&self, filter: JobFilter, limit: usize) -> Stored<Vec<Kept>> {
+        self.read(move |db| jobs::jobs(db, &filter, limit)).await
+    }
+
+    async fn open_batch(&self, batch: BatchRow) -> Stored<Commit> {
+        self.write(ROW, move |db| batches::open(db, &batch)).await
+    }
+
+    async fn end_batch(&self, id: BatchId, end: BatchEnd) -> Stored<Commit> {
+        self.write(ROW, move |db| batches::end(db, id, end)).await
+    }
+
+    async fn append_rejected(&self, batch: BatchId, lines: Vec<RejectedRow>) -> Stored<Commit> {
+        let bytes = lines.iter().map(|line| ROW + line.code.len() + line.detail.len()).sum();
+        self.write(bytes, move |db| batches::append_rejected(db, batch, &lines)).await
+    }
+
+    async fn batch(&self, id: BatchId) -> Stored<Option<BatchKept>> {
+        self.read(move |db| batches::batch(db, id)).await
+    }
+
+    async fn batches(&self, before: Option<BatchId>, limit: usize) -> Stored<Vec<BatchKept>> {
+        self.read(move |db| batches::batches(db, before, limit)).await
+    }
+
+    async fn rejected(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<RejectedRow>> {
+        self.read(move |db| batches::rejected(db, batch, after, limit)).await
+    }
+
+    async fn results(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<Ended>> {
+        self.read(move |db| batches::results(db, batch, after, limit)).await
+    }
+
+    async fn add_token(&self, token: TokenRow) -> Stored<Commit> {
+        self.write(ROW, move |db| fleet::add_token(db, &token)).await
+    }
+
+    async fn enrol(&self, request: EnrolRequest) -> Stored<Commit<Enrolment>> {
+        self.write(ROW, move |db| fleet::enrol(db, &request)).await
+    }
+
+    async fn agents(&self) -> Stored<Vec<AgentRow>> {
+        self.read(fleet::agents).await
+    }
+
+    async fn agent(&self, id: AgentId) -> Stored<Option<AgentRow>> {
+        self.read(move |db| fleet::agent(db, id)).await
+    }
+
+    async fn save_ledgers(&self, ledgers: Vec<LedgerRow>) -> Stored<Commit> {
+        let bytes = ledgers.iter().map(|ledger| ROW + ledger.state.len()).sum();
+        self.write(bytes, move |db| fleet::save_ledgers(db, &ledgers)).await
+    }
+
+    async fn ledgers(&self) -> Stored<Vec<LedgerRow>> {
+        self.read(fleet::ledgers).await
+    }
+
+    async fn save_egresses(&self, egresses: Vec<EgressRow>) -> Stored<Commit> {
+        self.write(egresses.len() * ROW, move |db| fleet::save_egresses(db, &egresses)).await
+    }
+
+    async fn egresses(&self) -> Stored<Vec<EgressRow>> {
+        self.read(fleet::egresses).await
+    }
+
+    async fn claim_key(&self, key: String, fingerprint: [u8; 32], now_ms: u64) -> Stored<Commit<KeyClaim>> {
+        self.write(ROW + key.len(), move |db| keys::claim(db, &key, &fingerprint, now_ms)).await
+    }
+
+    async fn answer_key(&self, key: String, answer: Vec<u8>) -> Stored<Commit> {
+        self.write(ROW + answer.len(), move |db| keys::answer(db, &key, &answer)).await
+    }
+
+    async fn release_key(&self, key: String) -> Stored<Commit> {
+        self.write(ROW + key.len(), move |db| keys::release(db, &key)).await
+    }
+
+    async fn check(&self) -> Stored<()> {
+        let written = self.write(ROW, starts::write_check).await?.await?;
+        let read = self.read(starts::read_check).await?;
+        if read >= written {
+            return Ok(());
+        }
+        Err(StoreError::Failed { detail: format!("wrote {written}, but {read} was read back") })
+    }
+}
+
+/// The database's own words.
+fn failed(error: &rusqlite::Error) -> StoreError {
+    StoreError::Failed { detail: error.to_string() }
+}

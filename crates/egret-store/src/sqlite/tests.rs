@@ -1,0 +1,130 @@
+//! What only this store can do wrong: its log, its threads, its query plans.
+
+use std::time::Duration;
+
+use super::*;
+use crate::row::JobFilter;
+
+fn store() -> (tempfile::TempDir, SqliteStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+fn jobs(ids: std::ops::Range<u64>, bytes: usize) -> Vec<JobRow> {
+    let row = |id| JobRow { id: JobId(id), batch: None, service: "whois".into(), spec: vec![b'x'; bytes] };
+    ids.map(row).collect()
+}
+
+fn ends(ids: std::ops::Range<u64>) -> Vec<OutcomeRow> {
+    let row =
+        |id| OutcomeRow { job: JobId(id), batch: None, state: EndState::Done, ended_ms: 0, body: vec![] };
+    ids.map(row).collect()
+}
+
+#[tokio::test]
+async fn the_log_stays_short_and_the_low_water_mark_rises_under_constant_load() {
+    let (dir, store) = store();
+    let mut longest = 0;
+    // 120 MB through a log whose rounds start at 16 MiB.
+    for at in (1..60_001).step_by(1_000) {
+        let appended = store.append_jobs(jobs(at..at + 1_000, 2_000)).await.unwrap();
+        store.append_outcomes(ends(at..at + 1_000)).await.unwrap().await.unwrap();
+        appended.await.unwrap();
+        longest = longest.max(std::fs::metadata(dir.path().join("egret.db-wal")).unwrap().len());
+    }
+    assert!(longest < 64 << 20, "the log grew to {longest} bytes");
+    let mark = |db: &Connection| db.query_row("SELECT job FROM low_water", [], |row| row.get::<_, i64>(0));
+    let mark = store.read(mark).await.unwrap();
+    assert!(mark > 1_000, "the mark stands at {mark}");
+    store.append_jobs(jobs(70_000..70_001, 0)).await.unwrap().await.unwrap();
+    assert_eq!(store.open_jobs(JobId(0), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_no_log() {
+    let (dir, store) = store();
+    store.append_jobs(jobs(1..1_000, 100)).await.unwrap().await.unwrap();
+    drop(store);
+    let log = std::fs::metadata(dir.path().join("egret.db-wal")).map_or(0, |file| file.len());
+    assert_eq!(log, 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_write_and_the_store_goes_on() {
+    let (_dir, store) = store();
+    let limit = |pages: i64| {
+        move |db: &Connection| {
+            db.pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
+        }
+    };
+    store.write(0, limit(200)).await.unwrap().await.unwrap();
+    let error = store.append_jobs(jobs(1..2_000, 1_000)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.to_string(), "the store failed: database or disk is full");
+    store.append_jobs(jobs(1..3, 10)).await.unwrap().await.unwrap();
+    store.write(0, limit(1_000_000)).await.unwrap().await.unwrap();
+    store.append_jobs(jobs(3..2_000, 1_000)).await.unwrap().await.unwrap();
+    assert_eq!(store.open_jobs(JobId(0), 5_000).await.unwrap().len(), 1_999);
+}
+
+#[tokio::test]
+async fn a_store_without_its_writer_says_closed_and_still_reads() {
+    let (_dir, store) = store();
+    store.append_jobs(jobs(1..2, 0)).await.unwrap().await.unwrap();
+    let died = store.write(0, |_| -> rusqlite::Result<()> { panic!("as a test wants it") }).await.unwrap();
+    assert!(matches!(died.await, Err(StoreError::Closed)));
+    let later = async { store.append_jobs(jobs(2..3, 0)).await?.await };
+    let later = tokio::time::timeout(Duration::from_secs(5), later).await.unwrap();
+    assert!(matches!(later, Err(StoreError::Closed)), "{later:?}");
+    assert!(store.check().await.is_err());
+    assert!(store.job(JobId(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_question_that_panics_costs_no_reader() {
+    let (_dir, store) = store();
+    for _ in 0..4 {
+        let died = store.read(|_| -> rusqlite::Result<()> { panic!("as a test wants it") }).await;
+        assert!(died.is_err());
+    }
+    assert!(store.job(JobId(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn writes_wait_while_the_queue_is_full() {
+    let (_dir, store) = store();
+    let (go, stop) = std::sync::mpsc::channel::<()>();
+    let held = store.write(64 << 20, move |_| Ok(stop.recv().is_ok())).await.unwrap();
+    let next = store.append_jobs(jobs(1..2, 0));
+    tokio::pin!(next);
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut next).await;
+    assert!(early.is_err(), "the queue took more than it has room for");
+    go.send(()).unwrap();
+    assert!(held.await.unwrap());
+    next.await.unwrap().await.unwrap();
+}
+
+#[test]
+fn no_query_reads_more_than_its_page() {
+    let mut db = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut db).unwrap();
+    let by_id = "SEARCH j USING INTEGER PRIMARY KEY (rowid>?)";
+    check_plan(&db, jobs::OPEN, &[by_id, "SEARCH o USING COVERING INDEX outcome_of_job (job=?)"]);
+    check_plan(&db, batches::RESULTS, &["SEARCH o USING INDEX outcomes_of_batch (batch=? AND seq>?)"]);
+    check_plan(&db, batches::KEPT, &["SEARCH o USING COVERING INDEX outcomes_of_batch (batch=?)"]);
+    let filter = JobFilter { batch: Some(BatchId(1)), before: Some(JobId(5)), ..JobFilter::default() };
+    let (sql, _) = jobs::query(&filter, 1);
+    check_plan(&db, &sql, &["SEARCH j USING INDEX jobs_of_batch (batch=? AND id<?)"]);
+}
+
+#[track_caller]
+fn check_plan(db: &Connection, sql: &str, steps: &[&str]) {
+    let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let nulls = rusqlite::params_from_iter(vec![rusqlite::types::Null; explain.parameter_count()]);
+    let plan: Vec<String> = explain.query_map(nulls, |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+    for step in steps {
+        assert!(plan.iter().any(|line| line.starts_with(step)), "no `{step}` in {plan:#?}");
+    }
+    let sorts = |line: &String| line.contains("TEMP B-TREE");
+    assert!(!plan.iter().any(sorts), "{plan:#?}");
+}

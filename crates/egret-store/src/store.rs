@@ -1,0 +1,120 @@
+//! The contract every store keeps; batch-shaped, because one commit for a thousand rows costs what one row costs.
+//!
+//! Writing verbs have two moments. The call itself returns once the rows stand in the writer's
+//! bounded queue, in call order: awaiting it is the back-pressure. The [`Commit`] it returns ends once
+//! they are on disk: only then may anybody be told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use egret_core::id::{AgentId, BatchId, JobId};
+use tokio::sync::oneshot;
+
+use crate::row::*;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The file or its folder cannot be used; `detail` names it and the mend.
+    #[error("{detail}")]
+    Unusable {
+        /// What is wrong, where, and what to do.
+        detail: String,
+    },
+    /// The database refused a statement; nothing of that batch was kept.
+    #[error("the store failed: {detail}")]
+    Failed {
+        /// The database's own words.
+        detail: String,
+    },
+    /// The writer has stopped: the store is closing, or an earlier failure closed it.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A write on its way to the disk; ends with the write's result once it is durable.
+#[must_use = "rows are not durable before the commit has ended"]
+#[derive(Debug)]
+pub struct Commit<T = ()>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Commit<T> {
+    /// A commit and the sender that ends it; for implementations.
+    pub fn pending() -> (oneshot::Sender<Result<T, StoreError>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+}
+
+impl<T> Future for Commit<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|ended| ended.unwrap_or(Err(StoreError::Closed)))
+    }
+}
+
+type Stored<T> = Result<T, StoreError>;
+
+/// What the coordinator remembers. Every implementation passes the same conformance suite.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Counts this start of the coordinator, durably, and tells what the ids must stay above.
+    async fn begin(&self, now_ms: u64) -> Stored<Start>;
+
+    /// Adds jobs. Two rows of one id are an error of the caller and fail the write.
+    async fn append_jobs(&self, jobs: Vec<JobRow>) -> Stored<Commit>;
+    /// Adds outcomes in this order. A second outcome of a job is dropped silently: the first one stands.
+    async fn append_outcomes(&self, outcomes: Vec<OutcomeRow>) -> Stored<Commit>;
+    /// Jobs that have not ended, by id above `after`, at most `limit`; without those of a batch that is
+    /// still receiving or was cancelled.
+    async fn open_jobs(&self, after: JobId, limit: usize) -> Stored<Vec<JobRow>>;
+    /// One job and its outcome, if it has ended.
+    async fn job(&self, id: JobId) -> Stored<Option<Kept>>;
+    /// Jobs by descending id, below `filter.before`, at most `limit`.
+    async fn jobs(&self, filter: JobFilter, limit: usize) -> Stored<Vec<Kept>>;
+
+    /// Opens a batch in the state receiving.
+    async fn open_batch(&self, batch: BatchRow) -> Stored<Commit>;
+    /// Ends the receiving of a batch: closed with its totals, or cancelled. A second end is dropped.
+    async fn end_batch(&self, id: BatchId, end: BatchEnd) -> Stored<Commit>;
+    /// Adds refused lines of a batch.
+    async fn append_rejected(&self, batch: BatchId, lines: Vec<RejectedRow>) -> Stored<Commit>;
+    /// One batch with its counts.
+    async fn batch(&self, id: BatchId) -> Stored<Option<BatchKept>>;
+    /// Batches by descending id below `before` (`None`: from the newest), at most `limit`.
+    async fn batches(&self, before: Option<BatchId>, limit: usize) -> Stored<Vec<BatchKept>>;
+    /// Refused lines of a batch with `line > after`, in line order, at most `limit`.
+    async fn rejected(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<RejectedRow>>;
+    /// Ended jobs of a batch in order of ending, with `seq > after`, at most `limit`.
+    async fn results(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<Ended>>;
+
+    /// Adds a join token; only the hash of its secret is kept.
+    async fn add_token(&self, token: TokenRow) -> Stored<Commit>;
+    /// Spends one use of a token and adds the agent, in one transaction.
+    async fn enrol(&self, request: EnrolRequest) -> Stored<Commit<Enrolment>>;
+    /// All agents, by id.
+    async fn agents(&self) -> Stored<Vec<AgentRow>>;
+    /// One agent.
+    async fn agent(&self, id: AgentId) -> Stored<Option<AgentRow>>;
+
+    /// Replaces the checkpoints of the given ledgers (one per egress and service).
+    async fn save_ledgers(&self, ledgers: Vec<LedgerRow>) -> Stored<Commit>;
+    /// Every checkpoint.
+    async fn ledgers(&self) -> Stored<Vec<LedgerRow>>;
+    /// Records who speaks for an egress from now on; replaces the previous owner.
+    async fn save_egresses(&self, egresses: Vec<EgressRow>) -> Stored<Commit>;
+    /// Every egress ever seen.
+    async fn egresses(&self) -> Stored<Vec<EgressRow>>;
+
+    /// Claims an idempotency key for a request whose fingerprint is given. Keys older than 24 h at `now_ms` are forgotten.
+    async fn claim_key(&self, key: String, fingerprint: [u8; 32], now_ms: u64) -> Stored<Commit<KeyClaim>>;
+    /// Records the answer given under a claimed key.
+    async fn answer_key(&self, key: String, answer: Vec<u8>) -> Stored<Commit>;
+    /// Gives up a claimed key whose request failed, so that it may be tried again.
+    async fn release_key(&self, key: String) -> Stored<Commit>;
+
+    /// Deletes nothing, checks that a row can be written and read: for readiness.
+    async fn check(&self) -> Stored<()>;
+}

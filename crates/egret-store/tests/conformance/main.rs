@@ -1,0 +1,116 @@
+//! What every store promises, one test a claim.
+//!
+//! The claims know the trait [`Store`] and a [`Home`] that opens it, nothing else: another
+//! implementation joins with one more line at `conformance!`. What only a file can do wrong is tested
+//! beside the code.
+
+#![cfg(test)]
+
+mod batches;
+mod fleet;
+mod jobs;
+mod keys;
+mod model;
+mod results;
+mod rows;
+mod starts;
+
+use std::path::Path;
+
+use egret_store::{SqliteStore, Store};
+
+/// A place where a store keeps its rows; a store dropped and opened again finds them.
+pub(crate) trait Home {
+    /// An empty place.
+    fn new() -> Self
+    where
+        Self: Sized;
+    /// Opens it; the one opened before has been dropped.
+    fn open(&self) -> Box<dyn Store>;
+}
+
+/// A folder with an SQLite file.
+struct Folder(tempfile::TempDir);
+
+impl Home for Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self) -> Box<dyn Store> {
+        let folder: &Path = self.0.path();
+        Box::new(SqliteStore::open(folder).unwrap())
+    }
+}
+
+macro_rules! claims {
+    ($home:ty, $($topic:ident: $($claim:ident)+;)+) => {
+        $(mod $topic {
+            $(#[tokio::test]
+            async fn $claim() {
+                use crate::Home as _;
+                let home = <$home>::new();
+                crate::$topic::$claim(&home).await;
+            })+
+        })+
+    };
+}
+
+macro_rules! conformance {
+    ($home:ty) => {
+        claims! { $home,
+            jobs:
+                a_commit_outlives_the_process
+                a_job_reads_back_as_it_was_appended
+                open_jobs_come_in_pages_by_id
+                ended_jobs_are_not_open
+                jobs_of_a_batch_are_open_only_once_it_is_closed
+                a_job_appended_below_all_that_ended_is_open
+                a_second_job_of_one_id_fails_alone
+                a_failed_write_keeps_none_of_its_rows
+                no_filter_lists_all_jobs_newest_first
+                a_filter_by_state_tells_open_ended_and_discarded_apart
+                a_filter_by_label_matches_any_key_and_ignores_what_is_no_json
+                filters_combine;
+            results:
+                the_first_outcome_of_a_job_stands
+                results_come_in_the_order_of_ending
+                results_read_on_from_a_place
+                places_go_on_rising_after_a_restart
+                an_outcome_waits_for_no_batch_end;
+            batches:
+                a_batch_counts_its_jobs_by_how_they_ended
+                the_first_end_of_a_batch_stands
+                a_cancelled_batch_discards_what_has_not_ended
+                batches_come_newest_first
+                refused_lines_come_in_line_order;
+            fleet:
+                an_agent_joins_with_a_token_and_gets_its_tags
+                a_wrong_secret_is_as_unknown_as_a_wrong_token
+                a_token_expires_at_its_instant
+                a_token_is_never_used_more_often_than_allowed
+                an_agent_of_a_known_id_costs_no_use
+                the_last_checkpoint_of_a_ledger_counts
+                the_last_owner_of_an_egress_counts;
+            keys:
+                a_key_is_fresh_once
+                an_answer_is_repeated_and_never_replaced
+                another_fingerprint_is_a_mismatch
+                a_released_key_is_fresh_again
+                a_key_is_forgotten_after_a_day
+                one_of_many_claims_at_once_is_fresh;
+            starts:
+                starts_are_counted_from_one
+                a_start_knows_the_largest_id
+                a_start_cancels_what_was_still_receiving
+                a_start_frees_keys_left_in_flight
+                a_store_that_works_checks_out
+                writes_are_kept_in_call_order
+                a_dropped_store_still_writes_what_was_queued;
+        }
+    };
+}
+
+mod sqlite {
+    conformance!(crate::Folder);
+}

@@ -1,0 +1,178 @@
+//! Random histories against a naive twin in memory: after every restart both must tell the same.
+
+use std::collections::BTreeMap;
+
+use egret_core::id::{BatchId, JobId};
+use egret_store::{BatchEnd, EndState, JobFilter, Kept, Store};
+use proptest::prelude::*;
+
+use crate::rows::*;
+use crate::{Folder, Home};
+
+/// Jobs and batches are few, so that histories meet the same ones often.
+const JOBS: u64 = 24;
+const BATCHES: u64 = 3;
+
+#[derive(Clone, Debug)]
+enum Event {
+    Append(Vec<u64>),
+    End(Vec<(u64, EndState)>),
+    OpenBatch(u64),
+    EndBatch(u64, bool),
+    Restart,
+}
+
+/// What a store is, in the plainest words.
+#[derive(Default)]
+struct Twin {
+    jobs: BTreeMap<u64, Kept>,
+    ended: Vec<u64>,
+    batches: BTreeMap<u64, Option<BatchEnd>>,
+}
+
+/// Two thirds of the jobs belong to a batch, always the same one.
+fn row(id: u64) -> egret_store::JobRow {
+    if id.is_multiple_of(3) { job(id) } else { job_of(id, 100 + id % BATCHES) }
+}
+
+impl Twin {
+    /// True if the store must take the rows.
+    fn append(&mut self, ids: &[u64]) -> bool {
+        let is_new = |(at, id): (usize, &u64)| !self.jobs.contains_key(id) && !ids[..at].contains(id);
+        if !ids.iter().enumerate().all(is_new) {
+            return false;
+        }
+        let kept = ids.iter().map(|id| (*id, Kept { job: row(*id), outcome: None, discarded: false }));
+        self.jobs.extend(kept);
+        true
+    }
+
+    fn end(&mut self, id: u64, state: EndState) {
+        let Some(kept) = self.jobs.get_mut(&id) else { return };
+        if kept.outcome.is_none() {
+            kept.outcome = Some(end_of(&kept.job, state));
+            self.ended.push(id);
+        }
+    }
+
+    fn end_batch(&mut self, batch: u64, end: BatchEnd) {
+        if let Some(open @ None) = self.batches.get_mut(&batch) {
+            *open = Some(end);
+        }
+    }
+
+    fn restart(&mut self) {
+        for end in self.batches.values_mut() {
+            end.get_or_insert(BatchEnd::Cancelled);
+        }
+    }
+
+    fn end_of_batch(&self, kept: &Kept) -> Option<BatchEnd> {
+        kept.job.batch.and_then(|batch| *self.batches.get(&batch.0)?)
+    }
+
+    fn listed(&self) -> Vec<Kept> {
+        let view = |kept: &Kept| {
+            let discarded = kept.outcome.is_none() && self.end_of_batch(kept) == Some(BatchEnd::Cancelled);
+            Kept { discarded, ..kept.clone() }
+        };
+        self.jobs.values().rev().map(view).collect()
+    }
+
+    fn open(&self) -> Vec<u64> {
+        let runs = |kept: &&Kept| {
+            let is_complete = matches!(self.end_of_batch(kept), Some(BatchEnd::Closed { .. }));
+            kept.outcome.is_none() && (kept.job.batch.is_none() || is_complete)
+        };
+        self.jobs.values().filter(runs).map(|kept| kept.job.id.0).collect()
+    }
+
+    fn results(&self, batch: u64) -> Vec<u64> {
+        let is_of = |id: &&u64| row(**id).batch == Some(BatchId(batch));
+        self.ended.iter().filter(is_of).copied().collect()
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let state = prop_oneof![
+        Just(EndState::Done),
+        Just(EndState::Failed),
+        Just(EndState::Expired),
+        Just(EndState::Cancelled)
+    ];
+    let batch = 100..100 + BATCHES;
+    prop_oneof![
+        4 => prop::collection::vec(1..=JOBS, 1..4).prop_map(Event::Append),
+        4 => prop::collection::vec((1..=JOBS, state), 1..5).prop_map(Event::End),
+        1 => batch.clone().prop_map(Event::OpenBatch),
+        2 => (batch, any::<bool>()).prop_map(|(batch, closed)| Event::EndBatch(batch, closed)),
+        1 => Just(Event::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_history_reads_as_its_plain_twin(events in prop::collection::vec(event(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(play(&Folder::new(), events));
+    }
+}
+
+async fn play(home: &dyn Home, events: Vec<Event>) {
+    let (mut store, mut twin) = (home.open(), Twin::default());
+    for event in events {
+        match event {
+            Event::Append(ids) => {
+                let rows = ids.iter().map(|id| row(*id)).collect();
+                let kept = store.append_jobs(rows).await.unwrap().await;
+                assert_eq!(kept.is_ok(), twin.append(&ids), "{ids:?}");
+            }
+            Event::End(mut ends) => {
+                ends.retain(|(id, _)| twin.jobs.contains_key(id));
+                let rows = ends.iter().map(|(id, state)| end_of(&row(*id), *state)).collect::<Vec<_>>();
+                end(&*store, &rows).await;
+                ends.into_iter().for_each(|(id, state)| twin.end(id, state));
+            }
+            Event::OpenBatch(batch) if !twin.batches.contains_key(&batch) => {
+                open_batch(&*store, batch).await;
+                twin.batches.insert(batch, None);
+            }
+            Event::EndBatch(batch, is_closed) if twin.batches.contains_key(&batch) => {
+                let end = if is_closed { closed(1) } else { BatchEnd::Cancelled };
+                end_batch(&*store, batch, end).await;
+                twin.end_batch(batch, end);
+            }
+            Event::OpenBatch(_) | Event::EndBatch(..) => {}
+            Event::Restart => {
+                compare(&*store, &twin).await;
+                drop(store);
+                store = home.open();
+                store.begin(0).await.unwrap();
+                twin.restart();
+                compare(&*store, &twin).await;
+            }
+        }
+    }
+    compare(&*store, &twin).await;
+}
+
+async fn compare(store: &dyn Store, twin: &Twin) {
+    assert_eq!(open_ids(store, 3).await, twin.open());
+    let listed = twin.listed();
+    assert_eq!(store.jobs(JobFilter::default(), 100).await.unwrap(), listed);
+    let open = JobFilter { state: Some(None), ..JobFilter::default() };
+    let is_open = |kept: &&Kept| kept.outcome.is_none() && !kept.discarded;
+    let expected: Vec<_> = listed.iter().filter(is_open).cloned().collect();
+    assert_eq!(store.jobs(open, 100).await.unwrap(), expected);
+    for kept in &listed {
+        assert_eq!(store.job(JobId(kept.job.id.0)).await.unwrap().as_ref(), Some(kept));
+    }
+    for (batch, end) in &twin.batches {
+        let ended: Vec<_> = results(store, *batch, 0, 100).await.iter().map(|(_, job)| *job).collect();
+        assert_eq!(ended, twin.results(*batch));
+        let kept = store.batch(BatchId(*batch)).await.unwrap().unwrap();
+        assert_eq!((kept.end, kept.ended.iter().sum::<u64>()), (*end, ended.len() as u64));
+    }
+}
