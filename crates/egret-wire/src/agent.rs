@@ -1,0 +1,357 @@
+//! What agents and coordinator say to each other on a session: tagged messages, several per frame where it pays.
+//!
+//! One JSON document a frame. Unknown fields are ignored; a message of an unknown kind is answered with
+//! `unsupported`, so that old and new versions can talk. Everything that has to do with time travels as
+//! a duration or an age: the two clocks are never compared.
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::value::{Bytes, Span};
+
+/// The WebSocket subprotocol.
+pub const PROTOCOL: &str = "egret.v1.json";
+/// What a session signature begins with, so that it can serve nothing else.
+pub const SESSION_CONTEXT: &str = "egret-session-v1";
+/// What an enrolment signature begins with.
+pub const ENROL_CONTEXT: &str = "egret-enrol-v1";
+/// Grants an agent takes at a time for each egress, at first (chosen).
+pub const CREDIT_PER_EGRESS: u32 = 64;
+/// The largest answer that may be configured, in bytes (chosen: a whois answer is a few KiB).
+pub const MAX_ANSWER: u64 = 4 << 20;
+/// The largest frame either side takes, in bytes: one answer of [`MAX_ANSWER`], escaped, with room around it.
+pub const MAX_FRAME: usize = 16 << 20;
+/// Close code: the coordinator does not know the agent, or its signature is wrong. Trying again is useless.
+pub const CLOSE_UNKNOWN_AGENT: u16 = 4401;
+/// Close code: a newer session of the same agent has taken over.
+pub const CLOSE_REPLACED: u16 = 4409;
+
+/// The name of an attempt: job, step, the coordinator's start number, a count within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt(pub u64, pub u16, pub u32, pub u64);
+
+/// `POST /agent/v1/enroll`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrolRequest {
+    /// The join token as the operator got it.
+    pub token: String,
+    /// What people call the agent.
+    pub name: String,
+    /// The Ed25519 public key, base64.
+    pub public_key: String,
+    /// Signature over [`ENROL_CONTEXT`] and the token, base64: the key is really held.
+    pub signature: String,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The agent's id from now on.
+    pub agent: String,
+    /// The coordinator's id: the agent talks to no other.
+    pub coordinator: String,
+}
+
+/// The answer to `POST /agent/v1/observe`, which is sent from each local address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Observed {
+    /// The address the coordinator saw.
+    pub address: String,
+    /// Shows that it was seen; good once, for a short time.
+    pub proof: String,
+}
+
+/// What an agent says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentMessage {
+    /// Who it is and what it remembers; the answer to a challenge.
+    Hello(Hello),
+    /// It takes this many more grants.
+    Credit(u32),
+    /// Attempts that ended; each is kept and sent again until acknowledged.
+    Results(Vec<Report>),
+    /// A message of this kind was not understood.
+    Unsupported(String),
+}
+
+/// What the coordinator says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoordinatorMessage {
+    /// Sign this to log in.
+    Challenge(Challenge),
+    /// The login holds.
+    Welcome(Welcome),
+    /// Calls to make.
+    Grants(Vec<Grant>),
+    /// These results are safe: forget them.
+    Ack(Vec<Attempt>),
+    /// These need not be made if they have not left yet.
+    Cancel(Vec<Attempt>),
+    /// The services that may be asked, replacing the former list.
+    Policy(Vec<ServicePolicy>),
+    /// The session will be closed; come back after a random time within these bounds.
+    GoingAway {
+        /// Not before, in milliseconds.
+        after_ms: u64,
+        /// Not after, in milliseconds.
+        within_ms: u64,
+    },
+    /// A message of this kind was not understood.
+    Unsupported(String),
+}
+
+/// The first message of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Random, base64; good for this connection only.
+    pub nonce: String,
+    /// The coordinator's id.
+    pub coordinator: String,
+}
+
+impl Challenge {
+    /// The bytes an agent signs.
+    pub fn to_sign(&self, agent: &str) -> Vec<u8> {
+        [SESSION_CONTEXT, &self.nonce, agent, &self.coordinator].join("\n").into_bytes()
+    }
+}
+
+/// Who an agent is and what it remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its id.
+    pub agent: String,
+    /// Its version.
+    pub version: String,
+    /// Signature over [`Challenge::to_sign`], base64.
+    pub signature: String,
+    /// Made up at its start: the same number means that its memory is unbroken.
+    pub boot: u64,
+    /// The addresses it calls from.
+    pub egresses: Vec<EgressClaim>,
+    /// What was spent, by the agent's own count.
+    pub ledgers: Vec<LedgerEntry>,
+    /// Calls that have left, or may leave, and have not been reported.
+    pub in_flight: Vec<InFlight>,
+}
+
+/// An address the agent calls from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EgressClaim {
+    /// As the coordinator saw it.
+    pub address: String,
+    /// From [`Observed`].
+    pub proof: String,
+}
+
+/// The ledger of one egress at one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// The address as observed.
+    pub egress: String,
+    /// The service's id.
+    pub service: String,
+    /// What was spent.
+    pub state: LedgerState,
+}
+
+/// A ledger as ages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerState {
+    /// Ages in milliseconds, newest first, negative for the future, and units charged then.
+    pub charges: Vec<(i64, u32)>,
+    /// Units of calls that have not ended.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// Milliseconds of rest left, and the refusals in a row behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<(u64, u32)>,
+}
+
+/// A call that has not been reported.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InFlight {
+    /// Its name.
+    pub attempt: Attempt,
+    /// Whom it asks.
+    pub service: String,
+    /// From where.
+    pub egress: String,
+}
+
+/// The login holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The services that may be asked.
+    pub services: Vec<ServicePolicy>,
+    /// What the coordinator remembers of these egresses and the agent cannot.
+    pub ledgers: Vec<LedgerEntry>,
+    /// The egresses granted to this agent; others are spoken for by another agent.
+    pub egresses: Vec<String>,
+    /// A frame of any kind is due from either side at least this often.
+    pub heartbeat_ms: u64,
+}
+
+/// What an agent needs to know of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePolicy {
+    /// The service's id.
+    pub id: String,
+    /// How it is asked.
+    pub protocol: Protocol,
+    /// `host:port`.
+    pub address: String,
+    /// Its quotas, all in force at once.
+    pub quotas: Vec<QuotaRule>,
+    /// How it counts.
+    pub counting: Counting,
+    /// Open calls at a time per egress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// How long a call may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// How late after that it may still be counted, in milliseconds.
+    pub linger_ms: u64,
+    /// The longest answer, in bytes.
+    pub max_answer: u64,
+    /// It may live at an address that is not public, if the agent's host agrees.
+    pub allow_private_addresses: bool,
+}
+
+/// How a service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// RFC 3912: a line out, text back until the end.
+    Whois,
+    /// Answers at once with the question, without leaving the agent; for benchmarks.
+    Null,
+}
+
+/// `units` per `per`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaRule {
+    /// Calls.
+    pub units: u32,
+    /// The span they are counted over.
+    pub per: Span,
+    /// Token buckets: the size of the bucket when it is not `units`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+}
+
+/// How a service counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words of the configuration; `egret_core::quota::Counting` explains them")]
+pub enum Counting {
+    #[default]
+    Sliding,
+    Fixed,
+    TokenBucket,
+    TwoBucket,
+    Unknown,
+}
+
+/// A call to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name.
+    pub attempt: Attempt,
+    /// Whom to ask.
+    pub service: String,
+    /// From where: an address as observed.
+    pub egress: String,
+    /// What to send, whole.
+    pub question: Bytes,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its name.
+    pub attempt: Attempt,
+    /// Whom it asked.
+    pub service: String,
+    /// From where.
+    pub egress: String,
+    /// How it ended.
+    pub end: CallEnd,
+    /// What came, whole; empty if nothing did.
+    #[serde(default)]
+    pub answer: Bytes,
+    /// How long the agent held it back because of its own ledger, in milliseconds.
+    pub held_ms: u64,
+    /// From connecting to the end of the answer, in milliseconds.
+    pub took_ms: u64,
+    /// From that end to this report, in milliseconds.
+    pub since_ms: u64,
+    /// Why, when it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEnd {
+    /// The remote answered, perhaps with nothing, and closed in order.
+    Answered,
+    /// The remote reset the connection.
+    Reset,
+    /// The answer was longer than allowed and was cut.
+    TooLong,
+    /// No end within the time-out.
+    TimedOut,
+    /// No connection.
+    Unreachable,
+    /// This host could not send it; nothing left.
+    NotSent,
+    /// Taken back before it left: cancelled, or its session ended.
+    Withdrawn,
+}
+
+/// Reads a frame. `Err(Some(kind))`: a message of an unknown kind, to be answered `unsupported`.
+///
+/// # Errors
+/// `Err(None)`: no message at all; the session should be closed.
+pub fn read<'a, M: Deserialize<'a>>(frame: &'a str, known: &[&str]) -> Result<M, Option<String>> {
+    serde_json::from_str(frame).map_err(|_| {
+        let kinds = serde_json::from_str::<std::collections::BTreeMap<String, IgnoredAny>>(frame).ok()?;
+        let kind = kinds.into_keys().next()?;
+        (!known.contains(&kind.as_str())).then_some(kind)
+    })
+}
+
+/// The kinds of [`AgentMessage`].
+pub const AGENT_KINDS: [&str; 4] = ["hello", "credit", "results", "unsupported"];
+/// The kinds of [`CoordinatorMessage`].
+pub const COORDINATOR_KINDS: [&str; 8] =
+    ["challenge", "welcome", "grants", "ack", "cancel", "policy", "going_away", "unsupported"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_read_as_they_are_documented() {
+        let grant = r#"{"grants":[{"attempt":[7,1,2,3],"service":"s","egress":"127.0.0.2","question":"a\r\n","new":1}]}"#;
+        let Ok(CoordinatorMessage::Grants(grants)) = read(grant, &COORDINATOR_KINDS) else {
+            panic!("no grants")
+        };
+        assert_eq!(grants[0].attempt, Attempt(7, 1, 2, 3));
+        assert_eq!(grants[0].question.0, b"a\r\n");
+        assert!(matches!(read(r#"{"credit":5}"#, &AGENT_KINDS), Ok(AgentMessage::Credit(5))));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_from_a_broken_frame() {
+        let unknown = read::<AgentMessage>(r#"{"dance":{"steps":2}}"#, &AGENT_KINDS);
+        assert_eq!(unknown.err(), Some(Some("dance".to_owned())));
+        for broken in ["", "{", "[]", r#"{"credit":"many"}"#, "\"hello\""] {
+            assert_eq!(read::<AgentMessage>(broken, &AGENT_KINDS).err(), Some(None), "{broken}");
+        }
+    }
+}

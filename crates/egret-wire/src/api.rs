@@ -1,0 +1,505 @@
+//! What users send and get under `/v1`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::QuotaRule;
+use crate::value::{Span, Time};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are the documentation; docs/api.md has the table")]
+pub enum Lookup {
+    Domain,
+    Ip,
+    Asn,
+    Nameserver,
+    Entity,
+    Whois,
+    Rdap,
+    Http,
+}
+
+impl Lookup {
+    /// The word the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Ip => "ip",
+            Self::Asn => "asn",
+            Self::Nameserver => "nameserver",
+            Self::Entity => "entity",
+            Self::Whois => "whois",
+            Self::Rdap => "rdap",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// How urgent a job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody is waiting.
+    Interactive,
+    /// The usual.
+    #[default]
+    Normal,
+    /// Whenever there is room.
+    Bulk,
+}
+
+/// When a job must have ended: a duration from now, or a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Deadline {
+    /// From now.
+    In(Span),
+    /// At.
+    At(Time),
+}
+
+/// `POST /v1/jobs`, one lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// What is asked for.
+    pub lookup: Lookup,
+    /// About what.
+    pub target: String,
+    /// Which service to ask, when the target alone does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// How urgent it is.
+    #[serde(default)]
+    pub priority: Priority,
+    /// After it the job ends `expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Deadline>,
+    /// Ask for the target as it is, not for its registrable name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
+    /// The caller's own id, returned.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Up to 16 pairs, returned and filterable.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The life of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for an egress with budget.
+    Queued,
+    /// An attempt is under way.
+    Running,
+    /// Ended with an answer.
+    Done,
+    /// Ended without one.
+    Failed,
+    /// Its deadline passed.
+    Expired,
+    /// Somebody gave it up.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing will happen to it any more.
+    pub fn has_ended(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The word the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What an answer says about the object asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerOutcome {
+    /// It exists.
+    Found,
+    /// It does not.
+    NotFound,
+    /// It cannot be had.
+    Reserved,
+    /// The service says that the question is wrong.
+    Invalid,
+}
+
+/// The answer to a lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What it says.
+    pub outcome: AnswerOutcome,
+    /// Which protocol brought it.
+    pub protocol: String,
+    /// The parsed record; `null` until there is a parser for it.
+    pub record: Option<serde_json::Value>,
+    /// The answer as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+    /// The answer in base64, when it is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+    /// The charset it was decoded from, when that was not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charset: Option<String>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// With an answer.
+    Answered,
+    /// The service limits us; the job goes on.
+    Refused,
+    /// The service shuts us out for good.
+    Blocked,
+    /// No answer in time.
+    TimedOut,
+    /// No connection, or a broken one.
+    Unreachable,
+    /// An answer that makes no sense.
+    BadAnswer,
+    /// The agent went away.
+    Lost,
+    /// Nothing left the agent's host.
+    NotSent,
+}
+
+/// One step sent once from one egress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Whom it asked.
+    pub service: String,
+    /// The address it left from.
+    pub egress: String,
+    /// The agent that made it.
+    pub agent: String,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// When it left.
+    pub sent_at: Time,
+    /// From connecting to the end of the answer.
+    pub took_ms: u64,
+    /// How much came back.
+    pub bytes: u64,
+    /// Why, when it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Why a job has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobError {
+    /// A stable word: `unreachable`, `timed_out`, `bad_answer`, `always_refused`, `blocked`, `refused_throughout`, …
+    pub code: String,
+    /// The same for people.
+    pub detail: String,
+}
+
+/// What has become of a job so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// Present once it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+    /// Present if it ended without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<JobError>,
+    /// Every attempt, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// A job as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its name.
+    pub id: String,
+    /// The batch it came with.
+    pub batch: Option<String>,
+    /// What is asked for.
+    pub lookup: Lookup,
+    /// About what, as asked.
+    pub target: String,
+    /// The service of its first step.
+    pub service: String,
+    /// The caller's own id.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// Whether the answer came from the cache.
+    pub cached: bool,
+    /// Answer, error, attempts.
+    #[serde(flatten)]
+    pub result: JobResult,
+    /// As submitted.
+    pub labels: BTreeMap<String, String>,
+    /// In results only: read on from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// The life of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Its body has not ended; nothing of it runs.
+    Receiving,
+    /// Some jobs have not ended.
+    Running,
+    /// Every job has ended.
+    Done,
+    /// The upload broke off; nothing of it ran.
+    Cancelled,
+}
+
+/// A line that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedLine {
+    /// Counted from 1.
+    pub line: u64,
+    /// The stable word for the reason.
+    pub code: String,
+    /// The reason and the mend.
+    pub detail: String,
+}
+
+/// A batch as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchView {
+    /// Its name.
+    pub id: String,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Jobs taken.
+    pub jobs_total: u64,
+    /// Jobs that wait.
+    pub queued: u64,
+    /// Jobs with an attempt under way.
+    pub running: u64,
+    /// Jobs that ended with an answer.
+    pub done: u64,
+    /// Jobs that ended without one.
+    pub failed: u64,
+    /// Jobs whose deadline passed.
+    pub expired: u64,
+    /// Jobs given up.
+    pub cancelled: u64,
+    /// Attempts refused so far by the services, over all jobs of the batch, in this start of the coordinator.
+    pub refusals: u64,
+    /// The first hundred lines not taken.
+    pub rejected: Vec<RejectedLine>,
+    /// All lines not taken.
+    pub rejected_total: u64,
+    /// Ends per second over the last ten seconds.
+    pub rate_per_second: f64,
+    /// When it was opened.
+    pub created_at: Time,
+    /// When its last job ended.
+    pub ended_at: Option<Time>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Ask with this `cursor` for more; `null`: that was all.
+    pub next_cursor: Option<String>,
+}
+
+/// `GET /v1/quota`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuotaView {
+    /// When it was true.
+    pub at: Time,
+    /// By service.
+    pub services: Vec<ServiceQuota>,
+}
+
+/// The budgets of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceQuota {
+    /// The service's id.
+    pub service: String,
+    /// Steps waiting.
+    pub queued: u64,
+    /// Attempts in flight.
+    pub running: u64,
+    /// What the egresses that are up may send in a minute, by the tightest quota.
+    pub capacity_per_minute: f64,
+    /// Budgets of the egresses that have been used; of all with `?all=true`.
+    pub budgets: Vec<BudgetView>,
+}
+
+/// One quota's state for one egress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// What shares the budget; `ip`.
+    pub scope: String,
+    /// The address.
+    pub key: String,
+    /// The rule.
+    pub quota: QuotaRule,
+    /// Units the remote may have counted in the span.
+    pub used: u32,
+    /// `max(0, units - used)`.
+    pub remaining: u32,
+    /// When one more call may leave, all budgets of the egress considered; `null`: when a call in flight has ended.
+    pub next_at: Option<Time>,
+    /// When all units are back.
+    pub resets_at: Time,
+    /// The egress rests until then.
+    pub cooling_until: Option<Time>,
+    /// Why.
+    pub cooling_why: Option<String>,
+    /// Refusals in a row behind the rest.
+    pub refusals: u32,
+}
+
+/// Whether an agent or egress can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum Liveness {
+    Up,
+    Down,
+}
+
+/// An agent as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Its name to machines.
+    pub id: String,
+    /// Its name to people.
+    pub name: String,
+    /// Whether it is connected.
+    pub state: Liveness,
+    /// Its version, while it is connected.
+    pub version: Option<String>,
+    /// The addresses it speaks for.
+    pub egresses: Vec<String>,
+    /// From its token.
+    pub tags: Vec<String>,
+    /// Grants it still takes.
+    pub credit: u32,
+    /// When it joined.
+    pub enrolled_at: Time,
+    /// When it was last heard of in this start of the coordinator.
+    pub seen_at: Option<Time>,
+}
+
+/// An egress as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressView {
+    /// Its id: the address.
+    pub id: String,
+    /// The address as the coordinator saw it.
+    pub address: String,
+    /// The agent that speaks for it, by name.
+    pub agent: String,
+    /// 4 or 6.
+    pub ip_version: u8,
+    /// From the agent.
+    pub tags: Vec<String>,
+    /// Whether it can be used.
+    pub state: Liveness,
+    /// When its agent was last heard of in this start of the coordinator.
+    pub seen_at: Option<Time>,
+}
+
+/// A service as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its id.
+    pub id: String,
+    /// How it is asked.
+    pub protocol: String,
+    /// Where it is.
+    pub address: String,
+    /// The quotas in force.
+    pub quotas: Vec<QuotaRule>,
+    /// How it counts.
+    pub counting: String,
+    /// Which targets it answers; empty: any.
+    pub zones: Vec<String>,
+    /// Where the quotas were read.
+    pub source: Option<String>,
+    /// Its terms of use.
+    pub terms_url: Option<String>,
+    /// Where this entry was written: a file, or `catalogue`.
+    pub origin: String,
+}
+
+/// `POST /v1/join-tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// How many agents may join with it.
+    #[serde(default = "one")]
+    pub uses: u32,
+    /// Worthless after this time.
+    #[serde(default = "one_hour")]
+    pub expires_in: Span,
+    /// Given to every agent that joins with it.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+impl Default for TokenRequest {
+    fn default() -> Self {
+        Self { uses: one(), expires_in: one_hour(), tags: Vec::new() }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn one_hour() -> Span {
+    Span(std::time::Duration::from_secs(3600))
+}
+
+/// Its answer: the only time the secret is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token.
+    pub token: String,
+    /// Its public part.
+    pub id: String,
+    /// Worthless from then on.
+    pub expires_at: Time,
+}
+
+/// `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or why not.
+    pub status: String,
+    /// What is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}

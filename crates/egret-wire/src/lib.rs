@@ -1,0 +1,13 @@
+//! Says: everything that crosses a socket, as types.
+//!
+//! - [`api`]: what users send and get under `/v1`;
+//! - [`agent`]: what agents and coordinator say to each other (`egret.v1.json`);
+//! - [`problem`]: errors as RFC 9457 problem details, with their stable codes;
+//! - [`value`]: durations, times and bytes as JSON writes them.
+//!
+//! Serde only: nothing here decides, checks a target, or does I/O.
+
+pub mod agent;
+pub mod api;
+pub mod problem;
+pub mod value;
