@@ -1,0 +1,150 @@
+//! One whois exchange: a line out, bytes back until the remote closes.
+//!
+//! The address is resolved once, judged, and dialled as judged. Everything is inside one deadline.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use egret_wire::agent::CallEnd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::judge::Judge;
+
+/// What to ask, of whom, from where.
+pub(crate) struct Call {
+    pub(crate) from: IpAddr,
+    /// `host:port`.
+    pub(crate) address: String,
+    pub(crate) question: Vec<u8>,
+    pub(crate) timeout: Duration,
+    pub(crate) max_answer: usize,
+    pub(crate) allow_private: bool,
+}
+
+/// How it went.
+pub(crate) struct Outcome {
+    pub(crate) end: CallEnd,
+    pub(crate) answer: Vec<u8>,
+    pub(crate) detail: Option<String>,
+}
+
+impl Outcome {
+    pub(crate) fn not_sent(detail: impl Into<String>) -> Self {
+        Self { end: CallEnd::NotSent, answer: Vec::new(), detail: Some(detail.into()) }
+    }
+
+    pub(crate) fn withdrawn(detail: impl Into<String>) -> Self {
+        Self { end: CallEnd::Withdrawn, answer: Vec::new(), detail: Some(detail.into()) }
+    }
+
+    fn unreachable(detail: impl Into<String>) -> Self {
+        Self { end: CallEnd::Unreachable, answer: Vec::new(), detail: Some(detail.into()) }
+    }
+}
+
+/// Makes the call; never takes longer than its time-out.
+pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
+    if !is_one_line(&call.question) {
+        return Outcome::not_sent("the question is not one line");
+    }
+    let deadline = tokio::time::Instant::now() + call.timeout;
+    let resolved = tokio::time::timeout_at(deadline, resolve(call, judge)).await;
+    let address = match resolved {
+        Ok(Ok(address)) => address,
+        Ok(Err(reason)) => return Outcome::not_sent(reason),
+        Err(_) => return Outcome::not_sent(format!("{} was not resolved in time", call.address)),
+    };
+    let stream = match tokio::time::timeout_at(deadline, connect(call.from, address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(Dial::Local(reason))) => return Outcome::not_sent(reason),
+        Ok(Err(Dial::Remote(reason))) => return Outcome::unreachable(reason),
+        Err(_) => return timed_out(Vec::new(), "no connection"),
+    };
+    let mut answer = Vec::new();
+    let exchanged = exchange(stream, call, &mut answer);
+    match tokio::time::timeout_at(deadline, exchanged).await {
+        Ok((end, detail)) => Outcome { end, answer, detail },
+        Err(_) => timed_out(answer, "no end of the answer"),
+    }
+}
+
+/// A whois question is one line: nothing before its CR LF may end it early.
+fn is_one_line(question: &[u8]) -> bool {
+    question
+        .strip_suffix(b"\r\n")
+        .is_some_and(|line| !line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)))
+}
+
+fn timed_out(answer: Vec<u8>, what: &str) -> Outcome {
+    Outcome { end: CallEnd::TimedOut, answer, detail: Some(format!("{what} within the time-out")) }
+}
+
+/// The first address of the egress's family; all of them must be permitted, so that a name cannot be
+/// made to point inwards for some of its answers.
+async fn resolve(call: &Call, judge: &Judge) -> Result<SocketAddr, String> {
+    let found = tokio::net::lookup_host(call.address.as_str()).await;
+    let found: Vec<SocketAddr> =
+        found.map_err(|error| format!("{} cannot be resolved: {error}", call.address))?.collect();
+    if let Some(reason) = found.iter().find_map(|a| judge.refusal(call.from, a.ip(), call.allow_private)) {
+        return Err(format!("{}: {reason}", call.address));
+    }
+    let family = found.into_iter().find(|address| address.is_ipv4() == call.from.is_ipv4());
+    family.ok_or_else(|| format!("{} has no address of the family of {}", call.address, call.from))
+}
+
+enum Dial {
+    /// Failed before anything was sent.
+    Local(String),
+    /// The remote, or the way to it, refused.
+    Remote(String),
+}
+
+async fn connect(from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
+    let local = |error: std::io::Error| Dial::Local(format!("{from} cannot be used as a source: {error}"));
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(local)?;
+    socket.bind(SocketAddr::new(from, 0)).map_err(local)?;
+    socket.connect(address).await.map_err(|error| match error.kind() {
+        // Decided by this host: no packet has left.
+        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::PermissionDenied => local(error),
+        _ => Dial::Remote(format!("{address} from {from}: {error}")),
+    })
+}
+
+/// Sends the question and reads until the end, the cap, or an error.
+async fn exchange(mut stream: TcpStream, call: &Call, answer: &mut Vec<u8>) -> (CallEnd, Option<String>) {
+    // A remote may refuse by closing before it reads: what it said is still to be read.
+    let written = stream.write_all(&call.question).await;
+    let mut buffer = [0u8; 8 << 10];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) if written.is_ok() => return (CallEnd::Answered, None),
+            Ok(0) => return (CallEnd::Reset, written.err().map(|error| error.to_string())),
+            Ok(n) => {
+                let room = call.max_answer - answer.len();
+                answer.extend_from_slice(&buffer[..n.min(room)]);
+                if n > room {
+                    return (
+                        CallEnd::TooLong,
+                        Some(format!("the answer is longer than {} bytes", call.max_answer)),
+                    );
+                }
+            }
+            Err(error) => return (CallEnd::Reset, Some(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_whole_line_is_a_question() {
+        assert!(is_one_line(b"example.com\r\n"));
+        for bad in [&b"example.com"[..], b"a\r\nb\r\n", b"a\nb\r\n", b"a\0\r\n", b"a\r\r\n"] {
+            assert!(!is_one_line(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The last word on when a call leaves: one gate for each service and egress.
+//!
+//! A gate holds the same ledger as the coordinator, on this host's clock, and behind it a guard that
+//! was written by others. The ledger decides; the guard must never trip, and if it does the call is
+//! not made: a defect is caught before the remote sees it.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use egret_core::ledger::{Ledger, Ready};
+use egret_core::quota::{Limits, Quota, Terms};
+use egret_core::time::Instant;
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota as Rate, RateLimiter};
+
+use egret_wire::agent::Grant;
+
+/// A grant that waits for its gate, and since when.
+pub(crate) type Held = (Grant, Instant);
+
+/// Lets calls of one egress to one service through, one at a time.
+pub(crate) struct Gate {
+    pub(crate) ledger: Ledger,
+    pub(crate) limits: Arc<Limits>,
+    held: VecDeque<Held>,
+    guard: Guard,
+}
+
+/// What a gate says when asked for the next call.
+pub(crate) enum Pass {
+    /// Make this call; its unit is reserved.
+    Go(Held),
+    /// The ledger agreed and the guard did not: report it, do not send it.
+    Tripped(Held),
+    /// Ask again at this instant.
+    Wait(Instant),
+    /// Ask again when a call has ended or a grant has come.
+    Idle,
+}
+
+impl Gate {
+    pub(crate) fn new(terms: &Terms, limits: Arc<Limits>) -> Self {
+        Self { ledger: Ledger::default(), limits, held: VecDeque::new(), guard: Guard::new(terms) }
+    }
+
+    pub(crate) fn hold(&mut self, grant: Grant, now: Instant) {
+        self.held.push_back((grant, now));
+    }
+
+    /// Takes back the grants that have not left, all of them or one.
+    pub(crate) fn withdraw(&mut self, wanted: impl Fn(&Grant) -> bool) -> Vec<Held> {
+        let (out, kept) = std::mem::take(&mut self.held).into_iter().partition(|held| wanted(&held.0));
+        self.held = kept;
+        Vec::from(out)
+    }
+
+    /// The next call that may leave at `now`.
+    pub(crate) fn pass(&mut self, now: Instant) -> Pass {
+        if self.held.is_empty() {
+            return Pass::Idle;
+        }
+        match self.ledger.ready(&self.limits, now) {
+            Ready::At(at) => Pass::Wait(at),
+            Ready::OnCompletion => Pass::Idle,
+            Ready::Now => match self.held.pop_front() {
+                None => Pass::Idle,
+                Some(held) if self.guard.trips(now) => Pass::Tripped(held),
+                Some(held) => {
+                    self.ledger.reserve(now);
+                    Pass::Go(held)
+                }
+            },
+        }
+    }
+}
+
+/// A rate limiter of another school, at the pace of the shortest quota: whatever the ledger does, no
+/// span of it sees twice the units.
+struct Guard {
+    limiter: RateLimiter<NotKeyed, InMemoryState, GuardClock, NoOpMiddleware<Nanos>>,
+    clock: GuardClock,
+}
+
+impl Guard {
+    fn new(terms: &Terms) -> Self {
+        let quotas = terms.quotas_in_force();
+        let shortest = quotas.iter().min_by_key(|quota| quota.per);
+        let Quota { units, per, burst } = shortest.copied().unwrap_or(egret_core::quota::CAREFUL);
+        let interval = Duration::from_nanos_u128(per.as_nanos().div_ceil(u128::from(units.max(1))).max(1));
+        let burst = NonZeroU32::new(burst.unwrap_or(units)).unwrap_or(NonZeroU32::MIN);
+        let rate =
+            Rate::with_period(interval).unwrap_or(Rate::per_second(NonZeroU32::MIN)).allow_burst(burst);
+        let clock = GuardClock::default();
+        Self { limiter: RateLimiter::direct_with_clock(rate, clock.clone()), clock }
+    }
+
+    fn trips(&self, now: Instant) -> bool {
+        self.clock.0.store(now.as_micros().saturating_mul(1_000), Ordering::Relaxed);
+        self.limiter.check().is_err()
+    }
+}
+
+/// The guard reads the instants that its gate is given.
+#[derive(Clone, Debug, Default)]
+struct GuardClock(Arc<AtomicU64>);
+
+impl Clock for GuardClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.load(Ordering::Relaxed))
+    }
+}
+
+const _: fn() = || {
+    fn is_reference<T: Reference>() {}
+    is_reference::<Nanos>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egret_core::quota::Counting;
+    use egret_wire::agent::Attempt;
+    use egret_wire::value::Bytes;
+
+    fn gate(units: u32) -> Gate {
+        let terms = Terms {
+            quotas: vec![Quota { units, per: Duration::from_secs(1), burst: None }],
+            counting: Counting::Sliding,
+            concurrency: None,
+            cool_down: Duration::ZERO,
+            max_cool_down: Duration::ZERO,
+            timeout: Duration::from_secs(1),
+            linger: Duration::ZERO,
+        };
+        Gate::new(&terms, Arc::new(terms.limits()))
+    }
+
+    fn grant(n: u64) -> Grant {
+        let question = Bytes(Vec::new());
+        Grant { attempt: Attempt(n, 1, 1, n), service: "s".to_owned(), egress: "e".to_owned(), question }
+    }
+
+    #[test]
+    fn grants_leave_in_order_as_the_ledger_allows_and_the_guard_stays_still() {
+        let mut gate = gate(2);
+        let mut now = Instant::ZERO;
+        (0..100).for_each(|n| gate.hold(grant(n), now));
+        for n in 0..100 {
+            loop {
+                match gate.pass(now) {
+                    Pass::Go((grant, _)) => {
+                        assert_eq!(grant.attempt.0, n);
+                        gate.ledger.charge(&gate.limits.clone(), now);
+                        break;
+                    }
+                    Pass::Wait(at) => now = at,
+                    Pass::Tripped(_) => panic!("the guard tripped at call {n}"),
+                    Pass::Idle => panic!("nothing is in flight at call {n}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_forgets_is_stopped_by_the_guard() {
+        let mut gate = gate(2);
+        (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
+        for _ in 0..2 {
+            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+            gate.ledger = Ledger::default();
+        }
+        assert!(matches!(gate.pass(Instant::ZERO), Pass::Tripped(_)));
+    }
+
+    #[test]
+    fn a_grant_that_has_not_left_can_be_taken_back() {
+        let mut gate = gate(1);
+        (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
+        assert_eq!(gate.withdraw(|grant| grant.attempt.0 == 1).len(), 1);
+        assert_eq!(gate.withdraw(|_| true).len(), 2);
+        assert!(matches!(gate.pass(Instant::ZERO), Pass::Idle));
+    }
+}

@@ -1,0 +1,69 @@
+//! Calls: one process on one host that asks services from the addresses it has.
+//!
+//! An [`Agent`] dials out to its coordinator, proves which addresses it calls from, and makes the calls
+//! it is granted: bound to the egress, within its own ledger and a guard behind it, capped in bytes and
+//! time. It is dumb about meaning (bytes out, bytes and timings back) and strict about budget. Results
+//! are kept until the coordinator says that they are safe.
+//!
+//! - `link`: connections to the coordinator; `identity`: who this agent is;
+//! - `session`: one login after another; `worker`: what outlives them: gates, calls, the outbox;
+//! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `judge`: where it may go;
+//! - `host`: the addresses of this host.
+//!
+//! Absent: classification, planning, retries. Those live with the coordinator.
+
+mod call;
+mod clock;
+mod gate;
+mod host;
+mod identity;
+mod judge;
+mod link;
+mod outbox;
+mod session;
+mod worker;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+pub use session::run;
+
+/// How to run an agent.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `http://HOST:PORT` of the coordinator; on loopback only, until there is TLS.
+    pub coordinator: String,
+    /// The addresses to call from; empty: every usable address of this host.
+    pub egresses: Vec<IpAddr>,
+    /// What people call this agent.
+    pub name: String,
+    /// Where its key and its id are kept; made with access for this user only.
+    pub state_dir: PathBuf,
+    /// Needed once, to join.
+    pub token: Option<String>,
+    /// Destinations that are not public and that this host permits all the same.
+    pub allow_private: Vec<IpNet>,
+}
+
+/// Why an agent gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// A setting is wrong, or a file or address cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The coordinator cannot be reached and this agent has never joined.
+    #[error(
+        "no coordinator answers at {url}: {reason}; start one with `egret serve`, or correct --coordinator"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// The coordinator does not let this agent in.
+    #[error("{0}")]
+    NotAllowed(String),
+}

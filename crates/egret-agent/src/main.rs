@@ -1,0 +1,107 @@
+//! The small binary for each server.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use egret_agent::{AgentError, Options};
+use ipnet::IpNet;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Makes the calls that its egret coordinator grants, from the addresses of this host.
+#[derive(Debug, Parser)]
+#[command(name = "egret-agent", version)]
+struct Flags {
+    /// Where the coordinator is: http://HOST:PORT, on loopback only in this version
+    #[arg(long, value_name = "URL", env = "EGRET_COORDINATOR")]
+    coordinator: String,
+    /// An address to call from; may be given more than once [default: every usable address]
+    #[arg(long, value_name = "ADDR")]
+    egress: Vec<IpAddr>,
+    /// What people call this agent [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where the agent keeps its key and its id
+    #[arg(long, value_name = "DIR", default_value = "./egret-agent")]
+    state_dir: PathBuf,
+    /// A file with the join token; needed once
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The join token itself; it shows in `ps`, so prefer --token-file or EGRET_TOKEN
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A network that is not public and that calls may go to all the same; may be given more than once
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    allow_private: Vec<IpNet>,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => options(flags).and_then(|options| runtime.block_on(egret_agent::run(options, stop()))),
+        Err(error) => Err(AgentError::Setting(format!("the runtime does not start: {error}"))),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    // Nothing can be done about a closed stderr.
+    let _ = writeln!(std::io::stderr(), "egret-agent: {error}");
+    ExitCode::from(match error {
+        AgentError::Setting(_) => 2,
+        AgentError::Unreachable { .. } => 3,
+        AgentError::NotAllowed(_) => 4,
+    })
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let single = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| single()).map_err(|_| "write a network like 10.0.0.0/8".to_owned())
+}
+
+fn options(flags: Flags) -> Result<Options, AgentError> {
+    let token = match (&flags.token_file, flags.token) {
+        (Some(file), _) => Some(
+            std::fs::read_to_string(file)
+                .map(|text| text.trim().to_owned())
+                .map_err(|error| AgentError::Setting(format!("--token-file {}: {error}", file.display())))?,
+        ),
+        (None, Some(token)) => {
+            tracing::warn!("--token shows in the list of processes; prefer --token-file or EGRET_TOKEN");
+            Some(token)
+        }
+        (None, None) => std::env::var("EGRET_TOKEN").ok(),
+    };
+    let hostname = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        if name.trim().is_empty() { "agent".to_owned() } else { name.trim().to_owned() }
+    };
+    Ok(Options {
+        coordinator: flags.coordinator,
+        egresses: flags.egress,
+        name: flags.name.unwrap_or_else(hostname),
+        state_dir: flags.state_dir,
+        token,
+        allow_private: flags.allow_private,
+    })
+}
+
+/// Ends at SIGTERM or SIGINT.
+async fn stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,351 @@
+//! One login after another, until told to stop.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use egret_wire::agent::{
+    AgentMessage, CLOSE_UNKNOWN_AGENT, COORDINATOR_KINDS, Challenge, CoordinatorMessage, ENROL_CONTEXT,
+    EgressClaim, EnrolRequest, Enrolled, Hello, Observed, Welcome, read,
+};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::clock::Clock;
+use crate::host::usable_addresses;
+use crate::identity::{Identity, Membership};
+use crate::judge::Judge;
+use crate::link::{Link, LinkError};
+use crate::worker::Worker;
+use crate::{AgentError, Options};
+
+/// The first wait between two logins is up to this; it doubles up to [`LONGEST_WAIT`], with full jitter.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Without a frame of any kind for this long the session is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a login, or getting rid of one frame, may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// How a session ended.
+enum End {
+    /// The link broke, or the coordinator went away: come back.
+    Broken(String),
+    /// The coordinator asked to come back after this long.
+    Asked(Duration),
+    /// Coming back is useless.
+    Fatal(AgentError),
+}
+
+impl From<LinkError> for End {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Broken(reason) => Self::Broken(reason),
+            LinkError::Problem(problem) => Self::Broken(problem.detail),
+        }
+    }
+}
+
+/// Runs an agent until `stop` ends.
+///
+/// # Errors
+/// A wrong setting, a coordinator that was never reached, or one that does not let this agent in. A
+/// coordinator that goes away later is waited for.
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+    let mut rng = fastrand::Rng::new();
+    let link = Link::new(&options.coordinator)?;
+    let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
+    let mut identity = Identity::open(&options.state_dir)?;
+    tokio::pin!(stop);
+    if identity.membership.is_none() {
+        let token = options.token.as_deref().ok_or_else(|| {
+            AgentError::Setting(
+                "this agent has not joined yet: give it a token with --token-file or EGRET_TOKEN".to_owned(),
+            )
+        })?;
+        tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            joined = enrol(&link, &mut identity, &options.name, token) => joined?,
+        }
+    }
+    let judge = Judge::new(options.allow_private.clone());
+    let clock = Clock::start();
+    let mut agent = Agent {
+        worker: Worker::new(clock, judge, addresses.len()),
+        clock,
+        link,
+        identity,
+        addresses,
+        boot: rng.u64(..),
+        rng,
+    };
+    tokio::select! {
+        biased;
+        () = &mut stop => Ok(()),
+        error = agent.stay() => Err(error),
+    }
+}
+
+async fn enrol(link: &Link, identity: &mut Identity, name: &str, token: &str) -> Result<(), AgentError> {
+    let request = EnrolRequest {
+        token: token.to_owned(),
+        name: name.to_owned(),
+        public_key: identity.public_key(),
+        signature: identity.sign(format!("{ENROL_CONTEXT}\n{token}").as_bytes()),
+    };
+    match link.post::<Enrolled>("/agent/v1/enroll", &request, None).await {
+        Ok(Enrolled { agent, coordinator }) => {
+            tracing::info!(agent, "joined the coordinator at {}", link.url);
+            identity.join(Membership { agent, coordinator })
+        }
+        Err(LinkError::Problem(problem)) => Err(AgentError::NotAllowed(problem.detail)),
+        Err(LinkError::Broken(reason)) => Err(AgentError::Unreachable { url: link.url.clone(), reason }),
+    }
+}
+
+struct Agent {
+    link: Link,
+    identity: Identity,
+    addresses: Vec<IpAddr>,
+    boot: u64,
+    clock: Clock,
+    worker: Worker,
+    rng: fastrand::Rng,
+}
+
+impl Agent {
+    /// Logs in again and again; returns when that is useless.
+    async fn stay(&mut self) -> AgentError {
+        let mut failures = 0u32;
+        loop {
+            let began = Instant::now();
+            let end = self.session().await;
+            self.worker.end();
+            if began.elapsed() > LONGEST_WAIT {
+                failures = 0;
+            }
+            let bound = FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures)).min(LONGEST_WAIT);
+            let wait = match end {
+                End::Fatal(error) => return error,
+                End::Asked(wait) => wait,
+                End::Broken(reason) => {
+                    let wait = bound.mul_f64(self.rng.f64());
+                    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    tracing::warn!(wait_ms, "no session with {}: {reason}; trying again", self.link.url);
+                    wait
+                }
+            };
+            failures = failures.saturating_add(1);
+            self.wait(wait).await;
+        }
+    }
+
+    /// Waits, while calls under way end and their results are kept.
+    async fn wait(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(until) => return,
+                Some(ended) = self.worker.next_ended() => self.worker.finish(ended),
+            }
+        }
+    }
+
+    async fn session(&mut self) -> End {
+        match self.login().await {
+            Ok((socket, welcome, locals)) => self.work(socket, welcome, locals).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Proves the addresses, connects, signs the challenge.
+    async fn login(&mut self) -> Result<(Socket, Welcome, BTreeMap<String, IpAddr>), End> {
+        let membership = self.identity.membership.clone();
+        let Some(Membership { agent, coordinator }) = membership else {
+            return Err(End::Broken("this agent has not joined".to_owned()));
+        };
+        let mut locals = BTreeMap::new();
+        let mut egresses = Vec::new();
+        for local in self.addresses.clone() {
+            let seen =
+                self.link.post::<Observed>("/agent/v1/observe", &serde_json::json!({}), Some(local)).await;
+            let Observed { address, proof } = seen.map_err(End::from)?;
+            locals.insert(address.clone(), local);
+            egresses.push(EgressClaim { address, proof });
+        }
+        let mut socket = self.link.session().await?;
+        let challenge: Challenge = match receive(&mut socket).await? {
+            CoordinatorMessage::Challenge(challenge) if challenge.coordinator == coordinator => challenge,
+            CoordinatorMessage::Challenge(_) => {
+                return Err(End::Fatal(AgentError::NotAllowed(format!(
+                    "{} is another coordinator than the one this agent has joined; use another --state-dir to join it",
+                    self.link.url
+                ))));
+            }
+            _ => return Err(End::Broken("the session did not begin with a challenge".to_owned())),
+        };
+        let hello = Hello {
+            signature: self.identity.sign(&challenge.to_sign(&agent)),
+            agent,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: self.boot,
+            egresses,
+            ledgers: self.worker.ledgers(),
+            in_flight: self.worker.in_flight(),
+        };
+        send(&mut socket, &AgentMessage::Hello(hello)).await?;
+        loop {
+            match receive(&mut socket).await? {
+                CoordinatorMessage::Welcome(welcome) => return Ok((socket, welcome, locals)),
+                CoordinatorMessage::Unsupported(_) | CoordinatorMessage::Policy(_) => {}
+                _ => return Err(End::Broken("the login was not answered with a welcome".to_owned())),
+            }
+        }
+    }
+
+    /// Makes calls until the session ends.
+    async fn work(
+        &mut self,
+        mut socket: Socket,
+        welcome: Welcome,
+        mut locals: BTreeMap<String, IpAddr>,
+    ) -> End {
+        let others =
+            locals.keys().filter(|address| !welcome.egresses.contains(address)).cloned().collect::<Vec<_>>();
+        if !others.is_empty() {
+            tracing::warn!("another agent speaks for {}; it stays idle here", others.join(", "));
+        }
+        locals.retain(|address, _| welcome.egresses.contains(address));
+        tracing::info!("session with {} for {}", self.link.url, welcome.egresses.join(", "));
+        self.worker.set_policy(welcome.services);
+        self.worker.begin(locals, welcome.ledgers);
+        let heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 30_000));
+        let mut heard_at = Instant::now();
+        let mut ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
+        let clock = self.clock;
+        loop {
+            if let Err(end) = self.report(&mut socket).await {
+                return end;
+            }
+            let wake_at = self.worker.wake_at().map_or(heard_at + SILENCE, |at| clock.deadline(at));
+            tokio::select! {
+                biased;
+                frame = socket.next() => {
+                    heard_at = Instant::now();
+                    match frame {
+                        Some(Ok(frame)) => if let Err(end) = self.obey(&mut socket, frame).await { return end },
+                        Some(Err(error)) => return End::Broken(error.to_string()),
+                        None => return End::Broken("the coordinator closed the session".to_owned()),
+                    }
+                }
+                Some(ended) = self.worker.next_ended() => {
+                    self.worker.finish(ended);
+                    while let Some(ended) = self.worker.another_ended() {
+                        self.worker.finish(ended);
+                    }
+                }
+                () = sleep_until(wake_at.min(heard_at + SILENCE)) => {
+                    if heard_at.elapsed() >= SILENCE {
+                        return End::Broken("nothing was heard for 60 s".to_owned());
+                    }
+                    self.worker.wake();
+                }
+                () = sleep_until(ping_at) => {
+                    ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
+                    if let Err(end) = transmit(&mut socket, Message::Ping(Vec::new().into())).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends results that are new to this session, then asks for as much work as they were.
+    async fn report(&mut self, socket: &mut Socket) -> Result<(), End> {
+        for results in self.worker.fresh_results() {
+            send(socket, &AgentMessage::Results(results)).await?;
+        }
+        match self.worker.fresh_credit() {
+            0 => Ok(()),
+            credit => send(socket, &AgentMessage::Credit(credit)).await,
+        }
+    }
+
+    async fn obey(&mut self, socket: &mut Socket, frame: Message) -> Result<(), End> {
+        let text = match frame {
+            Message::Text(text) => text,
+            Message::Close(frame) => {
+                return Err(closed(frame.map(|f| (u16::from(f.code), f.reason.to_string()))));
+            }
+            _ => return Ok(()),
+        };
+        match read(text.as_str(), &COORDINATOR_KINDS) {
+            Ok(CoordinatorMessage::Grants(grants)) => self.worker.take(grants),
+            Ok(CoordinatorMessage::Ack(attempts)) => self.worker.acknowledge(&attempts),
+            Ok(CoordinatorMessage::Cancel(attempts)) => self.worker.cancel(&attempts),
+            Ok(CoordinatorMessage::Policy(services)) => self.worker.set_policy(services),
+            Ok(CoordinatorMessage::GoingAway { after_ms, within_ms }) => {
+                let wait = self.rng.u64(after_ms..=within_ms.max(after_ms)).min(600_000);
+                return Err(End::Asked(Duration::from_millis(wait)));
+            }
+            Ok(CoordinatorMessage::Unsupported(kind)) => {
+                tracing::warn!("the coordinator does not know `{kind}`")
+            }
+            Ok(CoordinatorMessage::Challenge(_) | CoordinatorMessage::Welcome(_)) => {}
+            Err(Some(kind)) => send(socket, &AgentMessage::Unsupported(kind)).await?,
+            Err(None) => {
+                return Err(End::Broken("the coordinator sent something that is no message".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn receive(socket: &mut Socket) -> Result<CoordinatorMessage, End> {
+    loop {
+        let frame = timeout(PATIENCE, socket.next()).await;
+        match frame.map_err(|_| End::Broken("the coordinator fell silent during the login".to_owned()))? {
+            Some(Ok(Message::Text(text))) => match read(text.as_str(), &COORDINATOR_KINDS) {
+                Ok(message) => return Ok(message),
+                Err(Some(_)) => {}
+                Err(None) => {
+                    return Err(End::Broken("the coordinator sent something that is no message".to_owned()));
+                }
+            },
+            Some(Ok(Message::Close(frame))) => {
+                return Err(closed(frame.map(|f| (u16::from(f.code), f.reason.to_string()))));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(End::Broken(error.to_string())),
+            None => return Err(End::Broken("the coordinator closed the session".to_owned())),
+        }
+    }
+}
+
+async fn send(socket: &mut Socket, message: &AgentMessage) -> Result<(), End> {
+    let text = serde_json::to_string(message).map_err(|error| End::Broken(error.to_string()))?;
+    transmit(socket, Message::Text(text.into())).await
+}
+
+async fn transmit(socket: &mut Socket, message: Message) -> Result<(), End> {
+    match timeout(PATIENCE, socket.send(message)).await {
+        Ok(sent) => sent.map_err(|error| End::Broken(error.to_string())),
+        Err(_) => Err(End::Broken("the coordinator takes no frames".to_owned())),
+    }
+}
+
+fn closed(frame: Option<(u16, String)>) -> End {
+    match frame {
+        Some((CLOSE_UNKNOWN_AGENT, reason)) => End::Fatal(AgentError::NotAllowed(reason)),
+        Some((_, reason)) if !reason.is_empty() => End::Broken(reason),
+        _ => End::Broken("the coordinator closed the session".to_owned()),
+    }
+}

@@ -1,0 +1,346 @@
+//! What outlives sessions: gates, calls under way, and results that are not safe yet.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_core::ledger::Snapshot;
+use egret_core::quota::{self, Limits, Quota, Terms};
+use egret_core::time::Instant;
+use egret_wire::agent::{
+    Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, Grant, InFlight, LedgerEntry, LedgerState, Protocol,
+    Report, ServicePolicy,
+};
+use egret_wire::value::Bytes;
+use tokio::sync::mpsc;
+
+use crate::call::{self, Call, Outcome};
+use crate::clock::Clock;
+use crate::gate::{Gate, Held, Pass};
+use crate::judge::Judge;
+use crate::outbox::Outbox;
+
+/// A gate's name: service and egress, as the coordinator calls them.
+type GateKey = (String, String);
+
+/// A call that has ended.
+pub(crate) struct Ended {
+    grant: Grant,
+    held: Duration,
+    sent_at: Instant,
+    ended_at: Instant,
+    outcome: Outcome,
+}
+
+struct Service {
+    policy: ServicePolicy,
+    terms: Terms,
+    limits: Arc<Limits>,
+}
+
+pub(crate) struct Worker {
+    clock: Clock,
+    judge: Arc<Judge>,
+    services: HashMap<String, Service>,
+    /// Observed address → the local one to bind.
+    egresses: BTreeMap<String, IpAddr>,
+    gates: BTreeMap<GateKey, Gate>,
+    timers: BTreeSet<(Instant, GateKey)>,
+    flying: BTreeMap<Attempt, GateKey>,
+    outbox: Outbox,
+    /// Results that have not been sent on this session.
+    fresh: Vec<Attempt>,
+    /// Grants this agent may still be given, of those it has not announced.
+    unannounced: u32,
+    ended: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
+}
+
+impl Worker {
+    pub(crate) fn new(clock: Clock, judge: Judge, egresses: usize) -> Self {
+        let most = CREDIT_PER_EGRESS as usize * egresses.max(1);
+        Self {
+            clock,
+            judge: Arc::new(judge),
+            services: HashMap::new(),
+            egresses: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            flying: BTreeMap::new(),
+            outbox: Outbox::default(),
+            fresh: Vec::new(),
+            unannounced: 0,
+            ended: mpsc::channel(most),
+        }
+    }
+
+    /// The next call that ends; to be handed to [`Worker::finish`].
+    pub(crate) async fn next_ended(&mut self) -> Option<Ended> {
+        self.ended.1.recv().await
+    }
+
+    /// Another call that has ended already, if there is one.
+    pub(crate) fn another_ended(&mut self) -> Option<Ended> {
+        self.ended.1.try_recv().ok()
+    }
+
+    /// When to call [`Worker::wake`].
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.timers.first().map(|timer| timer.0)
+    }
+
+    /// Takes the list of services; gates keep what they know.
+    pub(crate) fn set_policy(&mut self, policies: Vec<ServicePolicy>) {
+        self.services.clear();
+        for policy in policies {
+            let terms = terms(&policy);
+            let limits = Arc::new(terms.limits());
+            for gate in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
+                gate.1.limits = Arc::clone(&limits);
+            }
+            self.services.insert(policy.id.clone(), Service { policy, terms, limits });
+        }
+    }
+
+    /// A new session has begun: which local address speaks for which egress, and what the coordinator
+    /// remembers of them.
+    pub(crate) fn begin(&mut self, egresses: BTreeMap<String, IpAddr>, memory: Vec<LedgerEntry>) {
+        self.egresses = egresses;
+        let now = self.clock.now();
+        for LedgerEntry { egress, service, state } in memory {
+            if let Some(gate) = self.gate(&service, &egress) {
+                let limits = Arc::clone(&gate.limits);
+                gate.ledger.merge(&limits, &snapshot(state), now);
+            }
+        }
+        let most = CREDIT_PER_EGRESS * u32::try_from(self.egresses.len()).unwrap_or(u32::MAX);
+        self.unannounced = most.saturating_sub(u32::try_from(self.flying.len()).unwrap_or(u32::MAX));
+        self.fresh = self.outbox.attempts();
+    }
+
+    /// The session is over: what has not left will not leave.
+    pub(crate) fn end(&mut self) {
+        let held: Vec<Held> = self.gates.values_mut().flat_map(|gate| gate.withdraw(|_| true)).collect();
+        self.give_back(held, "the session ended before the call could leave");
+        self.timers.clear();
+    }
+
+    /// What was spent, for the coordinator.
+    pub(crate) fn ledgers(&self) -> Vec<LedgerEntry> {
+        let now = self.clock.now();
+        let entry = |((service, egress), gate): (&GateKey, &Gate)| {
+            let Snapshot { charges, rest, .. } = gate.ledger.snapshot(now);
+            // Calls in flight are listed by name and reserved again by the coordinator.
+            let state = LedgerState { charges, in_flight: 0, rest };
+            LedgerEntry { egress: egress.clone(), service: service.clone(), state }
+        };
+        self.gates.iter().map(entry).collect()
+    }
+
+    /// Calls under way.
+    pub(crate) fn in_flight(&self) -> Vec<InFlight> {
+        let entry = |(attempt, (service, egress)): (&Attempt, &GateKey)| InFlight {
+            attempt: *attempt,
+            service: service.clone(),
+            egress: egress.clone(),
+        };
+        self.flying.iter().map(entry).collect()
+    }
+
+    /// Takes grants and sends what may leave at once.
+    pub(crate) fn take(&mut self, grants: Vec<Grant>) {
+        let now = self.clock.now();
+        let mut touched = BTreeSet::new();
+        for grant in grants {
+            match self.gate(&grant.service, &grant.egress) {
+                Some(gate) => {
+                    touched.insert((grant.service.clone(), grant.egress.clone()));
+                    gate.hold(grant, now);
+                }
+                None => {
+                    self.give_back(vec![(grant, now)], "this agent does not know the service or the egress")
+                }
+            }
+        }
+        touched.into_iter().for_each(|key| self.pump(key));
+    }
+
+    /// Takes back grants that have not left.
+    pub(crate) fn cancel(&mut self, attempts: &[Attempt]) {
+        let wanted = |grant: &Grant| attempts.contains(&grant.attempt);
+        let held: Vec<Held> = self.gates.values_mut().flat_map(|gate| gate.withdraw(wanted)).collect();
+        self.give_back(held, "cancelled before it left");
+    }
+
+    /// Forgets results that are safe.
+    pub(crate) fn acknowledge(&mut self, attempts: &[Attempt]) {
+        self.outbox.acknowledge(attempts);
+    }
+
+    /// Looks at the gates whose time has come.
+    pub(crate) fn wake(&mut self) {
+        let now = self.clock.now();
+        while let Some((_, key)) = self.timers.first().filter(|timer| timer.0 <= now).cloned() {
+            self.timers.pop_first();
+            self.pump(key);
+        }
+    }
+
+    /// Books a call that has ended and keeps its result.
+    pub(crate) fn finish(&mut self, ended: Ended) {
+        let Ended { grant, held, sent_at, ended_at, outcome } = ended;
+        let key = (grant.service.clone(), grant.egress.clone());
+        self.flying.remove(&grant.attempt);
+        if let Some(gate) = self.gates.get_mut(&key) {
+            let limits = Arc::clone(&gate.limits);
+            match outcome.end {
+                CallEnd::NotSent | CallEnd::Withdrawn => gate.ledger.refund(),
+                CallEnd::TimedOut | CallEnd::Unreachable => {
+                    gate.ledger.charge_unanswered(&limits, ended_at, ended_at + limits.linger);
+                }
+                CallEnd::Answered | CallEnd::Reset | CallEnd::TooLong => {
+                    gate.ledger.charge(&limits, ended_at)
+                }
+            }
+        }
+        self.keep(grant, outcome, held, ended_at.since(sent_at), ended_at);
+        self.pump(key);
+    }
+
+    /// Results to send, in frames; each is given out once a session.
+    pub(crate) fn fresh_results(&mut self) -> Vec<Vec<Report>> {
+        let fresh = std::mem::take(&mut self.fresh);
+        self.outbox.frames(&fresh, self.clock.now())
+    }
+
+    /// Grants to ask for; none while too much is kept here.
+    pub(crate) fn fresh_credit(&mut self) -> u32 {
+        if self.outbox.is_full() { 0 } else { std::mem::take(&mut self.unannounced) }
+    }
+
+    fn gate(&mut self, service: &str, egress: &str) -> Option<&mut Gate> {
+        let known = self.services.get(service)?;
+        self.egresses.get(egress)?;
+        let fresh = || Gate::new(&known.terms, Arc::clone(&known.limits));
+        Some(self.gates.entry((service.to_owned(), egress.to_owned())).or_insert_with(fresh))
+    }
+
+    /// Lets through what may leave now and sets the gate's timer.
+    fn pump(&mut self, key: GateKey) {
+        loop {
+            let now = self.clock.now();
+            let Some(gate) = self.gates.get_mut(&key) else { return };
+            match gate.pass(now) {
+                Pass::Go(held) => self.launch(&key, held, now),
+                Pass::Tripped(held) => {
+                    tracing::error!(
+                        service = key.0,
+                        egress = key.1,
+                        "the guard stopped a call that the ledger let through; this is a defect, please report it"
+                    );
+                    gate.ledger.spend(&gate.limits.clone(), 1, now);
+                    let waited = now.since(held.1);
+                    self.keep(held.0, Outcome::not_sent("guard_tripped"), waited, Duration::ZERO, now);
+                }
+                Pass::Wait(at) => {
+                    self.timers.insert((at, key));
+                    return;
+                }
+                Pass::Idle => return,
+            }
+        }
+    }
+
+    fn launch(&mut self, key: &GateKey, (grant, since): Held, now: Instant) {
+        let (Some(service), Some(from)) = (self.services.get(&key.0), self.egresses.get(&key.1)) else {
+            if let Some(gate) = self.gates.get_mut(key) {
+                gate.ledger.refund();
+            }
+            return self.give_back(vec![(grant, since)], "the service was withdrawn");
+        };
+        self.flying.insert(grant.attempt, key.clone());
+        let call = Call {
+            from: *from,
+            address: service.policy.address.clone(),
+            question: grant.question.0.clone(),
+            timeout: service.limits.timeout,
+            max_answer: usize::try_from(service.policy.max_answer).unwrap_or(usize::MAX),
+            allow_private: service.policy.allow_private_addresses,
+        };
+        let (clock, judge, protocol) = (self.clock, Arc::clone(&self.judge), service.policy.protocol);
+        let sender = self.ended.0.clone();
+        let held = now.since(since);
+        // Bounded: no more calls than the credit this agent gave.
+        tokio::spawn(async move {
+            let outcome = answer(protocol, &call, &judge).await;
+            let ended = Ended { grant, held, sent_at: now, ended_at: clock.now(), outcome };
+            // The worker lives as long as the process; if it is gone, so is the need for the result.
+            let _ = sender.send(ended).await;
+        });
+    }
+
+    fn give_back(&mut self, grants: Vec<Held>, reason: &str) {
+        let now = self.clock.now();
+        for (grant, since) in grants {
+            self.keep(grant, Outcome::withdrawn(reason), now.since(since), Duration::ZERO, now);
+        }
+    }
+
+    fn keep(&mut self, grant: Grant, outcome: Outcome, held: Duration, took: Duration, ended_at: Instant) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let report = Report {
+            attempt: grant.attempt,
+            service: grant.service,
+            egress: grant.egress,
+            end: outcome.end,
+            answer: Bytes(outcome.answer),
+            held_ms: millis(held),
+            took_ms: millis(took),
+            since_ms: 0,
+            detail: outcome.detail,
+        };
+        self.fresh.push(report.attempt);
+        self.unannounced += 1;
+        self.outbox.keep(report, ended_at);
+    }
+}
+
+async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
+    match protocol {
+        Protocol::Whois => call::make(call, judge).await,
+        #[cfg(feature = "bench")]
+        Protocol::Null => Outcome { end: CallEnd::Answered, answer: call.question.clone(), detail: None },
+        #[cfg(not(feature = "bench"))]
+        Protocol::Null => Outcome::not_sent("the null service is for benchmarks only"),
+    }
+}
+
+/// The policy of a service in the ledger's words.
+fn terms(policy: &ServicePolicy) -> Terms {
+    Terms {
+        quotas: policy
+            .quotas
+            .iter()
+            .map(|q| Quota { units: q.units, per: q.per.0, burst: q.burst })
+            .collect(),
+        counting: match policy.counting {
+            Counting::Sliding => quota::Counting::Sliding,
+            Counting::Fixed => quota::Counting::Fixed,
+            Counting::TokenBucket => quota::Counting::TokenBucket,
+            Counting::TwoBucket => quota::Counting::TwoBucket,
+            Counting::Unknown => quota::Counting::Unknown,
+        },
+        concurrency: policy.concurrency,
+        // An agent never classifies, so it never rests by itself.
+        cool_down: Duration::ZERO,
+        max_cool_down: Duration::ZERO,
+        timeout: Duration::from_millis(policy.timeout_ms),
+        linger: Duration::from_millis(policy.linger_ms),
+    }
+}
+
+fn snapshot(state: LedgerState) -> Snapshot {
+    let LedgerState { charges, in_flight, .. } = state;
+    // Rests are the coordinator's business: it grants nothing while one lasts.
+    Snapshot { charges, in_flight, rest: None }
+}
