@@ -1,0 +1,146 @@
+//! The HTTP API: users under `/v1`, agents under `/agent/v1`, health beside them.
+//!
+//! Handlers check and translate. What is to be decided goes to the drive as a message; what is to be
+//! read comes from the store, with what the drive knows laid over it.
+
+mod accept;
+mod batches;
+mod failure;
+mod fleet;
+mod guard;
+mod jobs;
+mod keys;
+mod quota;
+mod upload;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use egret_core::id::IdMaker;
+use egret_core::time::Instant;
+use egret_store::Store;
+use egret_wire::api::Health;
+use egret_wire::problem::{Code, Problem};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use accept::{progress, reopen};
+pub(crate) use failure::Failure;
+pub(crate) use fleet::create_token;
+
+use crate::clock::{Clock, wall_ms};
+use crate::drive::{Drive, Message, Waiters};
+use crate::join::Proofs;
+use crate::recorder::Sessions;
+use crate::services::Services;
+
+/// What handlers and sessions share.
+pub(crate) struct Shared {
+    /// This coordinator's id.
+    pub(crate) id: String,
+    pub(crate) services: Arc<Services>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) drive: mpsc::Sender<Message>,
+    pub(crate) ids: Mutex<IdMaker>,
+    pub(crate) default_deadline: Duration,
+    pub(crate) open_jobs: Arc<AtomicUsize>,
+    pub(crate) is_ready: AtomicBool,
+    pub(crate) proofs: Proofs,
+    pub(crate) sessions: Sessions,
+    pub(crate) waiters: Waiters,
+    /// Counts the commits of outcomes.
+    pub(crate) recorded: watch::Receiver<u64>,
+}
+
+impl Shared {
+    /// A new id, above every other.
+    fn next_id(&self) -> u64 {
+        // A poisoned maker still holds the last id.
+        let mut ids = self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ids.next(wall_ms())
+    }
+
+    /// Asks the drive, between two of its turns.
+    ///
+    /// # Errors
+    /// `not_ready`: the coordinator is stopping.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Drive, Instant) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let stopping = || Failure::new(Code::NotReady, "the coordinator is stopping");
+        let (reply, answer) = oneshot::channel();
+        let ask = Box::new(move |drive: &mut Drive, now: Instant| {
+            // Whoever asked may have gone.
+            let _ = reply.send(question(drive, now));
+        });
+        self.drive.send(Message::Ask(ask)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+}
+
+/// All routes.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let users = Router::new()
+        .route("/v1/jobs", post(jobs::submit).get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/batches", get(batches::list))
+        .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
+        .route("/v1/batches/{id}/results", get(batches::results))
+        .route("/v1/batches/{id}/rejected", get(batches::rejected))
+        .route("/v1/quota", get(quota::all))
+        .route("/v1/quota/{service}", get(quota::one))
+        .route("/v1/agents", get(fleet::agents))
+        .route("/v1/egresses", get(fleet::egresses))
+        .route("/v1/services", get(fleet::services))
+        .route("/v1/services/{id}/pause", post(fleet::pause))
+        .route("/v1/services/{id}/resume", post(fleet::resume))
+        .route("/v1/join-tokens", post(fleet::token))
+        .route_layer(middleware::from_fn(guard::local_callers_only));
+    let agents = Router::new()
+        .route("/agent/v1/enroll", post(fleet::enrol))
+        .route("/agent/v1/observe", post(fleet::observe))
+        .route("/agent/v1/session", get(fleet::session));
+    Router::new()
+        .merge(users)
+        .merge(agents)
+        .route("/healthz", get(|| async { Json(Health { status: "ok".to_owned(), missing: Vec::new() }) }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Failure::new(Code::NotFound, "no such path; docs/api.md lists them") })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(Code::MethodNotAllowed, "this path takes other methods; docs/api.md lists them")
+        })
+        .with_state(shared)
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let mut missing = Vec::new();
+    if !shared.is_ready.load(Ordering::Acquire) {
+        missing.push("the coordinator is starting or stopping".to_owned());
+    }
+    if let Err(error) = shared.store.check().await {
+        missing.push(error.to_string());
+    }
+    if missing.is_empty() {
+        return Json(Health { status: "ok".to_owned(), missing }).into_response();
+    }
+    let health = Health { status: Code::NotReady.as_str().to_owned(), missing };
+    (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
+}
+
+/// A problem for handlers that only need to say so.
+fn not_found(what: &str, id: &str) -> Failure {
+    Failure(Problem::new(Code::NotFound, format!("there is no {what} {}", shown(id))))
+}
+
+/// A text of the caller's, fit to be shown back.
+fn shown(text: &str) -> String {
+    let short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    format!("`{short}`")
+}

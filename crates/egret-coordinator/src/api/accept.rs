@@ -1,0 +1,197 @@
+//! From a request to a job: checked, planned, named, with a deadline.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use egret_core::id::{BatchId, JobId, ServiceId};
+use egret_core::scheduler::Class;
+use egret_lookup::Kind;
+use egret_store::{BatchEnd, EndState, JobRow, OutcomeRow, StoreError};
+use egret_wire::api::{Deadline, JobError, JobRequest, JobResult, Lookup, Priority};
+use egret_wire::problem::Code;
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Shared};
+use crate::clock::wall_ms;
+use crate::drive::{Job, Progress};
+
+/// Open jobs held in memory at most (chosen: about 1 GB).
+const MOST_OPEN: usize = 4_000_000;
+const MOST_LABELS: usize = 16;
+const LONGEST_LABEL: usize = 256;
+/// Deadlines lie within a year.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A job as it is kept: the request with everything resolved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) lookup: Lookup,
+    pub(crate) target: String,
+    pub(crate) priority: Priority,
+    /// Milliseconds since 1970.
+    pub(crate) deadline_ms: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) exact: bool,
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// A job that may be appended and then submitted.
+pub(crate) struct Accepted {
+    pub(crate) row: JobRow,
+    pub(crate) job: Job,
+}
+
+/// Checks and plans one request.
+///
+/// # Errors
+/// As `docs/api.md` lists them; nothing has happened then.
+pub(crate) fn accept(
+    shared: &Shared,
+    request: JobRequest,
+    batch: Option<BatchId>,
+) -> Result<Accepted, Failure> {
+    check_labels(&request)?;
+    let now_ms = wall_ms();
+    let deadline_ms = deadline(shared, request.deadline, now_ms)?;
+    let step = shared.services.catalogue.plan(
+        kind(request.lookup),
+        &request.target,
+        request.service.as_deref(),
+        request.exact,
+    )?;
+    let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+    let spec = Spec {
+        lookup: request.lookup,
+        target: request.target,
+        priority: request.priority,
+        deadline_ms,
+        exact: request.exact,
+        reference: request.reference,
+        labels: request.labels,
+    };
+    let id = JobId(shared.next_id());
+    let job = job(shared, id, batch, service, &spec, step.question);
+    let name = shared.services.name(service).to_owned();
+    let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    Ok(Accepted { row: JobRow { id, batch, service: name, spec }, job })
+}
+
+/// Reserves room for `count` more open jobs.
+///
+/// # Errors
+/// `queue_full`; nothing is reserved then.
+pub(crate) fn reserve(shared: &Shared, count: usize) -> Result<(), Failure> {
+    let before = shared.open_jobs.fetch_add(count, Ordering::Relaxed);
+    if before + count > MOST_OPEN {
+        release(shared, count);
+        return Err(Failure::new(
+            Code::QueueFull,
+            format!("{before} jobs are open; wait until some have ended"),
+        ));
+    }
+    Ok(())
+}
+
+/// Gives reserved room back that was not used.
+pub(crate) fn release(shared: &Shared, count: usize) {
+    shared.open_jobs.fetch_sub(count, Ordering::Relaxed);
+}
+
+/// A job of an earlier start, as it was accepted.
+///
+/// # Errors
+/// Its end, if it cannot be asked any more: the service is gone, or the row is damaged.
+pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
+    let planned =
+        serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
+            let plan = shared.services.catalogue.plan(
+                kind(spec.lookup),
+                &spec.target,
+                Some(&row.service),
+                spec.exact,
+            );
+            plan.map(|step| (spec, step)).map_err(|error| error.to_string())
+        });
+    let (spec, step) = planned.map_err(|detail| {
+        tracing::error!(job = %row.id, "the job cannot go on: {detail}");
+        let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
+        let result = JobResult { error, ..JobResult::default() };
+        let body = serde_json::to_vec(&result).unwrap_or_default();
+        OutcomeRow { job: row.id, batch: row.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
+    })?;
+    let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+    Ok(job(shared, row.id, row.batch, service, &spec, step.question))
+}
+
+/// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.
+pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Progress>, StoreError> {
+    let Some(kept) = shared.store.batch(id).await? else { return Ok(None) };
+    let Some(BatchEnd::Closed { jobs, .. }) = kept.end else { return Ok(None) };
+    Ok(Some(Progress::new(jobs, kept.ended, shared.clock.now())))
+}
+
+fn job(
+    shared: &Shared,
+    id: JobId,
+    batch: Option<BatchId>,
+    service: ServiceId,
+    spec: &Spec,
+    question: Vec<u8>,
+) -> Job {
+    let left = Duration::from_millis(spec.deadline_ms.saturating_sub(wall_ms()));
+    let class = match spec.priority {
+        Priority::Interactive => Class::Interactive,
+        Priority::Normal => Class::Normal,
+        Priority::Bulk => Class::Bulk,
+    };
+    Job::new(id, batch, service, class, shared.clock.now() + left, question)
+}
+
+fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let at_ms = match asked {
+        None => now_ms + millis(shared.default_deadline),
+        Some(Deadline::In(span)) => now_ms.saturating_add(millis(span.0)),
+        Some(Deadline::At(time)) => time.0,
+    };
+    if at_ms <= now_ms || at_ms - now_ms > millis(LONGEST_DEADLINE) {
+        let detail = "the deadline must lie ahead, within 366 days";
+        return Err(Failure::new(Code::InvalidField, detail).at("/deadline"));
+    }
+    Ok(at_ms)
+}
+
+fn check_labels(request: &JobRequest) -> Result<(), Failure> {
+    let fits = |text: &str| text.chars().count() <= LONGEST_LABEL && !text.chars().any(char::is_control);
+    let invalid = |detail: &str, pointer: &str| Err(Failure::new(Code::InvalidField, detail).at(pointer));
+    if request.labels.len() > MOST_LABELS {
+        return invalid("at most 16 labels", "/labels");
+    }
+    if request.labels.iter().any(|(key, value)| key.is_empty() || !fits(key) || !fits(value)) {
+        return invalid(
+            "labels are pairs of at most 256 characters each, without control characters",
+            "/labels",
+        );
+    }
+    if request.reference.as_deref().is_some_and(|reference| !fits(reference)) {
+        return invalid("at most 256 characters, without control characters", "/ref");
+    }
+    Ok(())
+}
+
+fn kind(lookup: Lookup) -> Kind {
+    match lookup {
+        Lookup::Domain => Kind::Domain,
+        Lookup::Ip => Kind::Ip,
+        Lookup::Asn => Kind::Asn,
+        Lookup::Nameserver => Kind::Nameserver,
+        Lookup::Entity => Kind::Entity,
+        Lookup::Whois => Kind::Whois,
+        Lookup::Rdap => Kind::Rdap,
+        Lookup::Http => Kind::Http,
+    }
+}

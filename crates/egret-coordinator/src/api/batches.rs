@@ -1,0 +1,256 @@
+//! Batches: shown, listed, cancelled, and their results as a stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Json, Response};
+use bytes::Bytes;
+use egret_core::id::BatchId;
+use egret_store::{BatchEnd, BatchKept, EndState, Ended, Kept};
+use egret_wire::api::{BatchState, BatchView, Page, RejectedLine};
+use egret_wire::problem::Code;
+use egret_wire::value::Time;
+use futures_util::stream;
+
+use super::jobs::{id_of, unknown_parameter, view};
+use super::{Failure, Shared, not_found, shown};
+use crate::drive::Progress;
+
+/// Rejected lines shown with the batch itself.
+const REJECTED_SHOWN: usize = 100;
+/// Results read from the store in one go.
+const RESULTS: usize = 500;
+/// A follower looks again after this long even if nothing was recorded.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const PAGE: usize = 100;
+const MOST_PAGE: usize = 1_000;
+
+/// `GET /v1/batches/{id}`.
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+) -> Result<Json<BatchView>, Failure> {
+    Ok(Json(current(&shared, parse(&text)?).await?))
+}
+
+fn parse(text: &str) -> Result<BatchId, Failure> {
+    text.parse().map_err(|_| not_found("batch", text))
+}
+
+pub(super) async fn current(shared: &Shared, id: BatchId) -> Result<BatchView, Failure> {
+    let live =
+        shared.ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now)))).await?;
+    let kept = shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &id.to_string()))?;
+    shape(shared, kept, live).await
+}
+
+async fn shape(
+    shared: &Shared,
+    kept: BatchKept,
+    live: Option<(Progress, f64)>,
+) -> Result<BatchView, Failure> {
+    let rejected = shared.store.rejected(kept.batch.id, 0, REJECTED_SHOWN).await?;
+    let (total, rejected_total) = match kept.end {
+        Some(BatchEnd::Closed { jobs, rejected }) => (jobs, rejected),
+        _ => (0, rejected.len() as u64),
+    };
+    let ended = live.as_ref().map_or(kept.ended, |(progress, _)| progress.ended);
+    let open = total.saturating_sub(ended.iter().sum());
+    let running = live.as_ref().map_or(0, |(progress, _)| progress.running.min(open));
+    let count = |state: EndState| ended[state as usize];
+    let state = match kept.end {
+        None => BatchState::Receiving,
+        Some(BatchEnd::Cancelled) => BatchState::Cancelled,
+        Some(BatchEnd::Closed { .. }) if open > 0 => BatchState::Running,
+        Some(BatchEnd::Closed { .. }) if total > 0 && count(EndState::Cancelled) == total => {
+            BatchState::Cancelled
+        }
+        Some(BatchEnd::Closed { .. }) => BatchState::Done,
+    };
+    Ok(BatchView {
+        id: kept.batch.id.to_string(),
+        state,
+        jobs_total: total,
+        queued: open - running,
+        running,
+        done: count(EndState::Done),
+        failed: count(EndState::Failed),
+        expired: count(EndState::Expired),
+        cancelled: count(EndState::Cancelled),
+        refusals: live.as_ref().map_or(0, |(progress, _)| progress.refusals),
+        rejected: rejected
+            .into_iter()
+            .map(|row| RejectedLine { line: row.line, code: row.code, detail: row.detail })
+            .collect(),
+        rejected_total,
+        rate_per_second: live.map_or(0.0, |(_, rate)| rate),
+        created_at: Time(kept.batch.created_ms),
+        ended_at: kept.last_ended_ms.filter(|_| open == 0).map(Time),
+    })
+}
+
+/// `GET /v1/batches`, newest first.
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<BatchView>>, Failure> {
+    let (cursor, limit) = paging(&query, &[])?;
+    let kept = shared.store.batches(id_of(cursor.as_deref(), "cursor")?, limit).await?;
+    let next_cursor = kept.last().filter(|_| kept.len() == limit).map(|last| last.batch.id.to_string());
+    let mut items = Vec::with_capacity(kept.len());
+    for kept in kept {
+        let id = kept.batch.id;
+        let live = shared
+            .ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now))))
+            .await?;
+        items.push(shape(&shared, kept, live).await?);
+    }
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// `DELETE /v1/batches/{id}`: gives up what has not ended.
+pub(crate) async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+) -> Result<Json<BatchView>, Failure> {
+    let id = parse(&text)?;
+    shared
+        .ask(move |drive, now| {
+            let open: Vec<_> =
+                drive.jobs.values().filter(|job| job.batch == Some(id)).map(|job| job.id).collect();
+            open.into_iter().for_each(|job| {
+                drive.cancel(job, now);
+            });
+        })
+        .await?;
+    Ok(Json(current(&shared, id).await?))
+}
+
+/// `GET /v1/batches/{id}/rejected`.
+pub(crate) async fn rejected(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<RejectedLine>>, Failure> {
+    let id = parse(&text)?;
+    let (cursor, limit) = paging(&query, &[])?;
+    let after: u64 = id_of(cursor.as_deref(), "cursor")?.unwrap_or(0);
+    shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    let rows = shared.store.rejected(id, after, limit).await?;
+    let next_cursor = rows.last().filter(|_| rows.len() == limit).map(|row| row.line.to_string());
+    let items =
+        rows.into_iter().map(|row| RejectedLine { line: row.line, code: row.code, detail: row.detail });
+    Ok(Json(Page { items: items.collect(), next_cursor }))
+}
+
+/// `GET /v1/batches/{id}/results`: NDJSON in order of ending.
+pub(crate) async fn results(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Failure> {
+    let id = parse(&text)?;
+    let (cursor, _) = paging(&query, &["format", "follow"])?;
+    let after: u64 = id_of(cursor.as_deref(), "cursor")?.unwrap_or(0);
+    if let Some(format) = query.get("format").filter(|format| *format != "ndjson") {
+        return Err(Failure::new(
+            Code::InvalidField,
+            format!("no format {}; there is ndjson", shown(format)),
+        )
+        .at("/format"));
+    }
+    let follow = query.get("follow").is_some_and(|value| value == "true");
+    shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    let first = Some(Reader { recorded: shared.recorded.clone(), shared, id, after, follow });
+    let chunks = stream::unfold(first, |reader| async {
+        let mut reader = reader?;
+        match reader.next().await {
+            Ok(Some(lines)) => Some((Ok(lines), Some(reader))),
+            Ok(None) => None,
+            // The status is long out: cutting the stream is how a client learns of it.
+            Err(Failure(problem)) => Some((Err(std::io::Error::other(problem.detail)), None)),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let ndjson = axum::http::HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(CONTENT_TYPE, ndjson);
+    Ok(response)
+}
+
+struct Reader {
+    shared: Arc<Shared>,
+    recorded: tokio::sync::watch::Receiver<u64>,
+    id: BatchId,
+    after: u64,
+    follow: bool,
+}
+
+impl Reader {
+    /// The next lines; waits for them when following. `None`: there will be no more.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            self.recorded.borrow_and_update();
+            let is_over = !self.follow || self.is_over().await?;
+            let rows = self.shared.store.results(self.id, self.after, RESULTS).await?;
+            if let Some(last) = rows.last() {
+                self.after = last.seq;
+                return lines(rows).map(Some);
+            }
+            if is_over {
+                return Ok(None);
+            }
+            // Whether it changed or not, the store is asked again.
+            let _ = tokio::time::timeout(LOOK_AGAIN, self.recorded.changed()).await;
+        }
+    }
+
+    /// Whether every end of the batch is on disk.
+    async fn is_over(&self) -> Result<bool, Failure> {
+        let id = self.id;
+        if self.shared.ask(move |drive, _| drive.batches.contains_key(&id)).await? {
+            return Ok(false);
+        }
+        let kept = self.shared.store.batch(id).await?;
+        Ok(kept.is_none_or(|kept| match kept.end {
+            Some(BatchEnd::Closed { jobs, .. }) => kept.ended.iter().sum::<u64>() >= jobs,
+            Some(BatchEnd::Cancelled) => true,
+            None => false,
+        }))
+    }
+}
+
+fn lines(rows: Vec<Ended>) -> Result<Bytes, Failure> {
+    let mut lines = Vec::with_capacity(rows.len() * 1_024);
+    for Ended { seq, job, outcome } in rows {
+        let kept = Kept { job, outcome: None, discarded: false };
+        let mut view = view(kept, Some(&outcome), None)?;
+        view.cursor = Some(seq.to_string());
+        serde_json::to_writer(&mut lines, &view)
+            .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        lines.push(b'\n');
+    }
+    Ok(lines.into())
+}
+
+/// Cursor and limit; other parameters than these and `more` are unknown.
+pub(super) fn paging(
+    query: &HashMap<String, String>,
+    more: &[&str],
+) -> Result<(Option<String>, usize), Failure> {
+    if let Some(key) =
+        query.keys().find(|key| !["cursor", "limit"].contains(&key.as_str()) && !more.contains(&key.as_str()))
+    {
+        return Err(unknown_parameter(key));
+    }
+    let limit: Option<usize> = match query.get("limit") {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Failure::new(Code::InvalidField, format!("limit {} is not a number", shown(text))).at("/limit")
+        })?),
+        None => None,
+    };
+    Ok((query.get("cursor").cloned(), limit.unwrap_or(PAGE).clamp(1, MOST_PAGE)))
+}

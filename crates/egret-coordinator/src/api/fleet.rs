@@ -1,0 +1,208 @@
+//! Agents, egresses, services and tokens; and the doors that agents come in by.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use egret_core::id::AgentId;
+use egret_core::scheduler::Event;
+use egret_store::{EnrolRequest, Enrolment};
+use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
+use egret_wire::api::{AgentView, EgressView, Liveness, Page, ServiceView, TokenRequest, TokenView};
+use egret_wire::problem::{Code, Problem};
+use egret_wire::value::Time;
+
+use super::batches::paging;
+use super::{Failure, Shared, not_found};
+use crate::clock::wall_ms;
+use crate::drive::AgentLive;
+use crate::{join, session};
+
+/// Small buffers: a session costs 24 KB instead of 148 KB.
+const BUFFER: usize = 8 << 10;
+const MOST_USES: u32 = 100_000;
+const LONGEST_TOKEN: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST_NAME: usize = 64;
+
+/// `GET /v1/agents`.
+pub(crate) async fn agents(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<AgentView>>, Failure> {
+    paging(&query, &[])?;
+    let mut live: HashMap<AgentId, AgentLive> =
+        shared.ask(|drive, _| drive.agents()).await?.into_iter().map(|live| (live.id, live)).collect();
+    let views = shared.store.agents().await?.into_iter().map(|row| {
+        let live = live.remove(&row.id);
+        AgentView {
+            id: row.id.to_string(),
+            name: row.name,
+            state: if live.is_some() { Liveness::Up } else { Liveness::Down },
+            tags: row.tags,
+            enrolled_at: Time(row.enrolled_ms),
+            version: live.as_ref().map(|live| live.version.clone()),
+            credit: live.as_ref().map_or(0, |live| live.credit),
+            seen_at: live.as_ref().map(|live| Time(live.seen_ms)),
+            egresses: live.map(|live| live.egresses).unwrap_or_default(),
+        }
+    });
+    Ok(Json(Page { items: views.collect(), next_cursor: None }))
+}
+
+/// `GET /v1/egresses`: those seen in this start.
+pub(crate) async fn egresses(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<EgressView>>, Failure> {
+    paging(&query, &[])?;
+    let items = shared.ask(|drive, _| drive.fleet.ids().map(|id| drive.fleet.view(id)).collect()).await?;
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// `GET /v1/services`.
+pub(crate) async fn services(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<ServiceView>>, Failure> {
+    paging(&query, &[])?;
+    let items = shared.services.ids().map(|id| shared.services.view(id)).collect();
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// `POST /v1/services/{id}/pause`: nothing of it is granted until it is resumed, or the coordinator restarts.
+pub(crate) async fn pause(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<ServiceView>, Failure> {
+    let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
+    shared.ask(move |drive, now| drive.scheduler.handle(Event::Pause(service), now)).await?;
+    Ok(Json(shared.services.view(service)))
+}
+
+/// `POST /v1/services/{id}/resume`.
+pub(crate) async fn resume(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<ServiceView>, Failure> {
+    let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
+    shared.ask(move |drive, now| drive.scheduler.handle(Event::Resume(service), now)).await?;
+    Ok(Json(shared.services.view(service)))
+}
+
+/// `POST /v1/join-tokens`; an empty body asks for one use within an hour.
+pub(crate) async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Failure> {
+    let request = if body.is_empty() { TokenRequest::default() } else { read(&body)? };
+    let token = create_token(&shared, request).await.map_err(Failure)?;
+    Ok((StatusCode::CREATED, Json(token)).into_response())
+}
+
+/// Makes a join token.
+pub(crate) async fn create_token(shared: &Shared, request: TokenRequest) -> Result<TokenView, Problem> {
+    let invalid = |pointer: &str, detail: &str| Problem::new(Code::InvalidField, detail).at(pointer);
+    if !(1..=MOST_USES).contains(&request.uses) {
+        return Err(invalid("/uses", "between 1 and 100000"));
+    }
+    if request.expires_in.0.is_zero() || request.expires_in.0 > LONGEST_TOKEN {
+        return Err(invalid("/expires_in", "above zero and within 366 days"));
+    }
+    let odd = |tag: &String| tag.is_empty() || tag.len() > LONGEST_NAME || tag.chars().any(char::is_control);
+    if request.tags.len() > 16 || request.tags.iter().any(odd) {
+        return Err(invalid("/tags", "at most 16 tags of 1 to 64 visible characters"));
+    }
+    let life_ms = u64::try_from(request.expires_in.0.as_millis()).unwrap_or(u64::MAX);
+    let expires_ms = wall_ms().saturating_add(life_ms);
+    let internal = |detail: String| Problem::new(Code::Internal, detail);
+    let (token, row) = join::new_token(request.uses, expires_ms, request.tags).map_err(internal)?;
+    let id = row.id.clone();
+    let stored = match shared.store.add_token(row).await {
+        Ok(commit) => commit.await,
+        Err(error) => Err(error),
+    };
+    stored.map_err(|error| internal(error.to_string()))?;
+    Ok(TokenView { token, id, expires_at: Time(expires_ms) })
+}
+
+/// `POST /agent/v1/enroll`: a token for a place in the fleet.
+pub(crate) async fn enrol(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Json<Enrolled>, Failure> {
+    let request: agent::EnrolRequest = read(&body)?;
+    let invalid = |why: &str| {
+        Failure::new(
+            Code::InvalidToken,
+            format!("the join token is {why}; make a new one with `egret token create`"),
+        )
+    };
+    let (token, secret_hash) =
+        join::read_token(&request.token).ok_or_else(|| invalid("not one of this coordinator's"))?;
+    let public_key = join::enrolled_key(&request)
+        .ok_or_else(|| Failure::new(Code::InvalidField, "the signature is not the key's").at("/signature"))?;
+    let name = request.name.trim();
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err(Failure::new(Code::InvalidField, "a name is 1 to 64 visible characters").at("/name"));
+    }
+    let enrolment = shared.store.enrol(EnrolRequest {
+        token,
+        secret_hash,
+        agent: AgentId(shared.next_id()),
+        name: name.to_owned(),
+        public_key,
+        now_ms: wall_ms(),
+    });
+    match enrolment.await?.await? {
+        Enrolment::Joined(row) => {
+            tracing::info!(agent = row.name, "{} has joined", row.id);
+            Ok(Json(Enrolled { agent: row.id.to_string(), coordinator: shared.id.clone() }))
+        }
+        Enrolment::Unknown => Err(invalid("unknown")),
+        Enrolment::Expired => Err(invalid("expired")),
+        Enrolment::UsedUp => Err(invalid("used up")),
+    }
+}
+
+/// `POST /agent/v1/observe`: which address this connection comes from, with a proof.
+pub(crate) async fn observe(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Json<Observed>, Failure> {
+    let address = join::egress_key(peer.ip());
+    let proof =
+        shared.proofs.issue(&address, wall_ms()).map_err(|error| Failure::new(Code::Internal, error))?;
+    Ok(Json(Observed { address, proof }))
+}
+
+/// `GET /agent/v1/session`: the WebSocket.
+pub(crate) async fn session(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    if !shared.is_ready.load(Ordering::Acquire) {
+        return Err(Failure::new(Code::NotReady, "the coordinator is starting or stopping"));
+    }
+    Ok(upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+        .on_upgrade(move |socket| session::hold(socket, peer, shared)))
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if !error.is_data() {
+            Code::InvalidJson
+        } else if error.to_string().starts_with("unknown field") {
+            Code::UnknownField
+        } else {
+            Code::InvalidField
+        };
+        Failure::new(code, format!("the body does not fit: {error}"))
+    })
+}

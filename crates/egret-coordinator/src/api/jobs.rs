@@ -1,0 +1,353 @@
+//! Jobs: submitted, shown, listed, cancelled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use egret_core::id::JobId;
+use egret_store::{EndState, JobFilter, Kept, OutcomeRow};
+use egret_wire::api::{JobRequest, JobResult, JobState, JobView, Page};
+use egret_wire::problem::{Code, Problem};
+use egret_wire::value::{Span, Time};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::accept::{Accepted, Spec, accept, release, reserve};
+use super::{Failure, Shared, keys, not_found, shown, upload};
+use crate::drive::{Live, Message};
+
+/// A JSON body is at most this long, in bytes.
+const MOST_BODY: usize = 16 << 20;
+/// An array holds at most this many jobs; more go as a stream.
+const MOST_ITEMS: usize = 10_000;
+/// A JSON body has arrived whole by then.
+const BODY_DEADLINE: Duration = Duration::from_secs(60);
+/// The longest wait for an answer that a caller may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// Items on a page: unless told, and at most.
+const PAGE: usize = 100;
+const MOST_PAGE: usize = 1_000;
+
+/// `POST /v1/jobs`.
+pub(crate) async fn submit(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    if !shared.is_ready.load(std::sync::atomic::Ordering::Acquire) {
+        return Err(Failure::new(
+            Code::NotReady,
+            "the coordinator is starting or stopping; try again in a moment",
+        ));
+    }
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match media.split(';').next().unwrap_or_default().trim() {
+        "application/json" => {
+            let wait = wait(&query, &headers)?;
+            let bytes = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MOST_BODY))
+                .await
+                .map_err(|_| Failure::new(Code::TimedOut, "the body did not arrive within 60 s"))?
+                .map_err(|_| {
+                    Failure::new(
+                        Code::TooLarge,
+                        "a JSON body is at most 16 MiB; send more as application/x-ndjson",
+                    )
+                })?;
+            keys::once(&shared, &headers, &bytes, || json(&shared, &bytes, wait)).await
+        }
+        "application/x-ndjson" => upload::stream(shared, upload::Lines::Json, &query, &headers, body).await,
+        "text/plain" => upload::stream(shared, upload::Lines::Targets, &query, &headers, body).await,
+        other => Err(Failure::new(
+            Code::UnsupportedMediaType,
+            format!(
+                "{} is not taken; send application/json, application/x-ndjson or text/plain",
+                shown(other)
+            ),
+        )),
+    }
+}
+
+async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Result<Response, Failure> {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        let items: Vec<Box<serde_json::value::RawValue>> = serde_json::from_slice(bytes)
+            .map_err(|error| Failure::new(Code::InvalidJson, format!("the body does not parse: {error}")))?;
+        if items.len() > MOST_ITEMS {
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!("an array holds at most {MOST_ITEMS} jobs; send more as application/x-ndjson"),
+            ));
+        }
+        let lines = items.into_iter().map(|item| upload::json_line(item.get()));
+        return upload::array(shared, lines.collect()).await;
+    }
+    let request = read_request(bytes)?;
+    let accepted = accept(shared, request, None)?;
+    reserve(shared, 1)?;
+    one(shared, accepted, wait).await
+}
+
+/// Stores and submits one job, and waits for its end if asked to.
+async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -> Result<Response, Failure> {
+    let Accepted { row, job } = accepted;
+    let id = row.id;
+    let kept = Kept { job: row.clone(), outcome: None, discarded: false };
+    let commit = shared.store.append_jobs(vec![row]).await.inspect_err(|_| release(shared, 1))?;
+    let submit = Message::Submit { jobs: vec![job], batch: None };
+    let stopping = || Failure::new(Code::NotReady, "the coordinator is stopping");
+    if let Some(wait) = wait {
+        // No 202 has been given, so nothing was promised yet: the answer need not wait for the disk.
+        let (sender, ended) = oneshot::channel();
+        shared.waiters.insert(id, sender);
+        shared.drive.send(submit).await.map_err(|_| stopping())?;
+        let ended = tokio::time::timeout(wait, ended).await;
+        shared.waiters.remove(&id);
+        if let Ok(Ok(outcome)) = ended {
+            return Ok((StatusCode::OK, Json(view(kept, Some(&outcome), None)?)).into_response());
+        }
+        commit.await?;
+    } else {
+        commit.await.inspect_err(|_| release(shared, 1))?;
+        shared.drive.send(submit).await.map_err(|_| stopping())?;
+    }
+    let live = shared.ask(move |drive, _| drive.live(id)).await?;
+    let mut response = (StatusCode::ACCEPTED, Json(with_live(kept, live)?)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /v1/jobs/{id}`.
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<JobView>, Failure> {
+    Ok(Json(current(&shared, &id).await?))
+}
+
+async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
+    let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
+    // The drive first: what it has let go of by then is on disk.
+    let live = shared.ask(move |drive, _| drive.live(id)).await?;
+    let kept = shared.store.job(id).await?.ok_or_else(|| not_found("job", text))?;
+    with_live(kept, live)
+}
+
+/// `DELETE /v1/jobs/{id}`: cancelling what has ended changes nothing.
+pub(crate) async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    Path(text): Path<String>,
+) -> Result<Json<JobView>, Failure> {
+    let id: JobId = text.parse().map_err(|_| not_found("job", &text))?;
+    shared.ask(move |drive, now| drive.cancel(id, now)).await?;
+    Ok(Json(current(&shared, &text).await?))
+}
+
+/// The query of `GET /v1/jobs`; labels are `label.KEY=VALUE`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    batch: Option<String>,
+    state: Option<String>,
+    service: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+    #[serde(flatten)]
+    rest: HashMap<String, String>,
+}
+
+/// `GET /v1/jobs`, newest first.
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<JobView>>, Failure> {
+    let query = ListQuery::read(query)?;
+    let wanted = query.state()?;
+    let filter = JobFilter {
+        before: id_of(query.cursor.as_deref(), "cursor")?,
+        batch: id_of(query.batch.as_deref(), "batch")?,
+        service: query.service.clone(),
+        state: wanted.map(stored_state),
+        labels: query.labels()?,
+    };
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, MOST_PAGE);
+    let kept = shared.store.jobs(filter, limit).await?;
+    let next_cursor = kept.last().filter(|_| kept.len() == limit).map(|last| last.job.id.to_string());
+    let ids: Vec<JobId> = kept.iter().filter(|kept| kept.outcome.is_none()).map(|kept| kept.job.id).collect();
+    let mut live: HashMap<JobId, Live> =
+        shared.ask(move |drive, _| ids.into_iter().map(|id| (id, drive.live(id))).collect()).await?;
+    let views = kept.into_iter().map(|kept| {
+        let live = live.remove(&kept.job.id).unwrap_or(Live::Unknown);
+        with_live(kept, live)
+    });
+    let mut items = views.collect::<Result<Vec<_>, _>>()?;
+    items.retain(|view| wanted.is_none_or(|state| view.state == state));
+    Ok(Json(Page { items, next_cursor }))
+}
+
+impl ListQuery {
+    fn read(mut query: HashMap<String, String>) -> Result<Self, Failure> {
+        let limit = match query.remove("limit") {
+            Some(text) => Some(text.parse().map_err(|_| {
+                Failure::new(Code::InvalidField, format!("limit {} is not a number", shown(&text)))
+                    .at("/limit")
+            })?),
+            None => None,
+        };
+        Ok(Self {
+            batch: query.remove("batch"),
+            state: query.remove("state"),
+            service: query.remove("service"),
+            cursor: query.remove("cursor"),
+            limit,
+            rest: query,
+        })
+    }
+
+    fn state(&self) -> Result<Option<JobState>, Failure> {
+        let Some(text) = &self.state else { return Ok(None) };
+        let state = serde_json::from_value(serde_json::Value::String(text.clone()));
+        state.map(Some).map_err(|_| {
+            let detail =
+                format!("{} is no state: queued, running, done, failed, expired, cancelled", shown(text));
+            Failure::new(Code::InvalidField, detail).at("/state")
+        })
+    }
+
+    fn labels(&self) -> Result<Vec<(String, String)>, Failure> {
+        let label = |(key, value): (&String, &String)| match key.strip_prefix("label.") {
+            Some(key) => Ok((key.to_owned(), value.clone())),
+            None => Err(unknown_parameter(key)),
+        };
+        self.rest.iter().map(label).collect()
+    }
+}
+
+pub(super) fn unknown_parameter(key: &str) -> Failure {
+    Failure::new(Code::UnknownField, format!("no parameter {}", shown(key))).at(&format!("/{key}"))
+}
+
+pub(super) fn id_of<T: std::str::FromStr>(text: Option<&str>, field: &str) -> Result<Option<T>, Failure>
+where
+    T::Err: std::fmt::Display,
+{
+    let parsed = text.map(str::parse).transpose();
+    parsed
+        .map_err(|error: T::Err| Failure::new(Code::InvalidField, error.to_string()).at(&format!("/{field}")))
+}
+
+fn stored_state(state: JobState) -> Option<EndState> {
+    match state {
+        JobState::Queued | JobState::Running => None,
+        JobState::Done => Some(EndState::Done),
+        JobState::Failed => Some(EndState::Failed),
+        JobState::Expired => Some(EndState::Expired),
+        JobState::Cancelled => Some(EndState::Cancelled),
+    }
+}
+
+/// A job from the store with what the drive knows laid over it.
+fn with_live(kept: Kept, live: Live) -> Result<JobView, Failure> {
+    match (&kept.outcome, live) {
+        (Some(outcome), _) => {
+            let outcome = outcome.clone();
+            view(kept, Some(&outcome), None)
+        }
+        (None, Live::Ended(outcome)) => view(kept, Some(&outcome), None),
+        (None, Live::Open(state, attempts)) => {
+            view(kept, None, Some((state, JobResult { attempts, ..JobResult::default() })))
+        }
+        (None, Live::Unknown) => view(kept, None, None),
+    }
+}
+
+/// A job as the API shows it.
+pub(super) fn view(
+    kept: Kept,
+    outcome: Option<&OutcomeRow>,
+    live: Option<(JobState, JobResult)>,
+) -> Result<JobView, Failure> {
+    let damaged = |error: serde_json::Error| {
+        Failure::new(Code::Internal, format!("the record of {} is damaged: {error}", kept.job.id))
+    };
+    let spec: Spec = serde_json::from_slice(&kept.job.spec).map_err(damaged)?;
+    let (state, result) = match (outcome, live) {
+        (Some(outcome), _) => (ended(outcome.state), serde_json::from_slice(&outcome.body).map_err(damaged)?),
+        (None, Some(live)) => live,
+        (None, None) if kept.discarded => (JobState::Cancelled, JobResult::default()),
+        (None, None) => (JobState::Queued, JobResult::default()),
+    };
+    Ok(JobView {
+        id: kept.job.id.to_string(),
+        batch: kept.job.batch.map(|batch| batch.to_string()),
+        lookup: spec.lookup,
+        target: spec.target,
+        service: kept.job.service,
+        reference: spec.reference,
+        state,
+        priority: spec.priority,
+        created_at: Time(kept.job.id.0 >> 20),
+        ended_at: outcome.map(|outcome| Time(outcome.ended_ms)),
+        cached: false,
+        result,
+        labels: spec.labels,
+        cursor: None,
+    })
+}
+
+fn ended(state: EndState) -> JobState {
+    match state {
+        EndState::Done => JobState::Done,
+        EndState::Failed => JobState::Failed,
+        EndState::Expired => JobState::Expired,
+        EndState::Cancelled => JobState::Cancelled,
+    }
+}
+
+/// Reads one request; what is wrong with it is named with its place.
+pub(super) fn read_request(bytes: &[u8]) -> Result<JobRequest, Failure> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let request = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        let text = inner.to_string();
+        if !inner.is_data() {
+            return Failure::new(Code::InvalidJson, format!("the body does not parse: {text}"));
+        }
+        let pointer = if path == "." { String::new() } else { format!("/{}", path.replace('.', "/")) };
+        let Some(field) = text.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) else {
+            return Failure::new(Code::InvalidField, text).at(&pointer);
+        };
+        let at = if pointer.ends_with(field) { pointer } else { format!("{pointer}/{field}") };
+        Failure::new(Code::UnknownField, format!("no field {}; docs/api.md lists them", shown(field))).at(&at)
+    })?;
+    reader
+        .end()
+        .map_err(|error| Failure::new(Code::InvalidJson, format!("the body does not parse: {error}")))?;
+    Ok(request)
+}
+
+/// How long the caller wants to wait: `?wait=30s` or `Prefer: wait=30`.
+fn wait(query: &HashMap<String, String>, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    if let Some(key) = query.keys().find(|key| *key != "wait") {
+        return Err(unknown_parameter(key));
+    }
+    if let Some(text) = query.get("wait") {
+        let span: Span = text.parse().map_err(|error: egret_wire::value::SpanError| {
+            Failure(Problem::new(Code::InvalidField, error.to_string()).at("/wait"))
+        })?;
+        return Ok(Some(span.0.min(LONGEST_WAIT)));
+    }
+    let prefer = headers.get(HeaderName::from_static("prefer")).and_then(|value| value.to_str().ok());
+    let seconds = prefer
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .find_map(|part| part.trim().strip_prefix("wait="));
+    // RFC 7240: a preference that is not understood is ignored.
+    Ok(seconds.and_then(|n| n.parse().ok()).map(|n| Duration::from_secs(n).min(LONGEST_WAIT)))
+}

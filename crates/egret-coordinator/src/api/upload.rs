@@ -1,0 +1,274 @@
+//! Many jobs at once: arrays, and streams of lines without an upper bound.
+//!
+//! Lines are checked one by one, as they come; a bad one is reported by its number and takes no other
+//! with it. Good ones go to the store in pieces. Nothing of a batch is granted before the body has
+//! ended, and a body that breaks off leaves a cancelled batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use bytes::BytesMut;
+use egret_core::id::BatchId;
+use egret_store::{BatchEnd, BatchRow, Commit, JobRow, RejectedRow};
+use egret_wire::api::{Deadline, JobRequest, Lookup, Priority};
+use egret_wire::problem::Code;
+use egret_wire::value::{Span, Time};
+use futures_util::StreamExt;
+
+use super::accept::{Accepted, accept, release, reserve};
+use super::jobs::{read_request, unknown_parameter};
+use super::{Failure, Shared, batches, keys, shown};
+use crate::clock::wall_ms;
+use crate::drive::{Job, Message, Progress};
+
+/// The longest line, in bytes.
+const MOST_LINE: usize = 1 << 20;
+/// Jobs that go to the store in one piece.
+const PIECE: usize = 1_000;
+/// A body that brings nothing for this long has broken off.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What a line is.
+pub(super) enum Lines {
+    /// A JSON object.
+    Json,
+    /// A target; the query string says the rest.
+    Targets,
+}
+
+type Read = Result<JobRequest, Failure>;
+
+pub(super) fn json_line(text: &str) -> Read {
+    read_request(text.as_bytes())
+}
+
+/// An array of requests.
+pub(super) async fn array(shared: &Arc<Shared>, requests: Vec<Read>) -> Result<Response, Failure> {
+    let mut batch = Receiving::open(Arc::clone(shared)).await?;
+    for request in requests {
+        batch.line(request).await?;
+    }
+    batch.close().await
+}
+
+/// A stream of lines.
+pub(super) async fn stream(
+    shared: Arc<Shared>,
+    lines: Lines,
+    query: &HashMap<String, String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    if headers.contains_key(keys::HEADER) {
+        let detail = "an Idempotency-Key is taken with JSON bodies only";
+        return Err(Failure::new(Code::InvalidField, detail).at("/Idempotency-Key"));
+    }
+    let options = match lines {
+        Lines::Json => query.keys().next().map_or(Ok(None), |key| Err(unknown_parameter(key)))?,
+        Lines::Targets => Some(options(query)?),
+    };
+    let mut batch = Receiving::open(shared).await?;
+    let mut chunks = body.into_data_stream();
+    let mut buffer = BytesMut::new();
+    loop {
+        let chunk = tokio::time::timeout(IDLE, chunks.next()).await;
+        let broke_off = |why: &str| {
+            Failure::new(Code::InvalidJson, format!("the body broke off: {why}; nothing of it will run"))
+        };
+        match chunk.map_err(|_| broke_off("nothing came for 30 s"))? {
+            Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
+            Some(Err(error)) => return Err(broke_off(&error.to_string())),
+            None => break,
+        }
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line = buffer.split_to(end + 1);
+            batch.bytes(&line[..end], options.as_ref()).await?;
+        }
+        if buffer.len() > MOST_LINE {
+            let detail =
+                format!("line {} is longer than 1 MiB; nothing of this body will run", batch.line + 1);
+            return Err(Failure::new(Code::TooLarge, detail));
+        }
+    }
+    let rest = buffer.split();
+    batch.bytes(&rest, options.as_ref()).await?;
+    batch.close().await
+}
+
+/// What the query string says of every target.
+fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
+    let mut request = JobRequest {
+        lookup: Lookup::Domain,
+        target: String::new(),
+        service: None,
+        priority: Priority::default(),
+        deadline: None,
+        exact: false,
+        reference: None,
+        labels: std::collections::BTreeMap::new(),
+    };
+    for (key, value) in query {
+        let invalid = || {
+            Failure::new(Code::InvalidField, format!("{} is no {key}", shown(value))).at(&format!("/{key}"))
+        };
+        let word = || serde_json::Value::String(value.clone());
+        match key.as_str() {
+            "lookup" => request.lookup = serde_json::from_value(word()).map_err(|_| invalid())?,
+            "priority" => request.priority = serde_json::from_value(word()).map_err(|_| invalid())?,
+            "service" => request.service = Some(value.clone()),
+            "exact" => request.exact = value.parse().map_err(|_| invalid())?,
+            "deadline" => {
+                let span = value.parse::<Span>().map(Deadline::In).ok();
+                let time = || value.parse::<Time>().map(Deadline::At).ok();
+                request.deadline = Some(span.or_else(time).ok_or_else(invalid)?);
+            }
+            _ => return Err(unknown_parameter(key)),
+        }
+    }
+    Ok(request)
+}
+
+/// A batch whose body has not ended. Dropped before [`Receiving::close`], it is cancelled.
+struct Receiving {
+    shared: Arc<Shared>,
+    id: BatchId,
+    created_ms: u64,
+    line: u64,
+    rows: Vec<JobRow>,
+    jobs: Vec<Job>,
+    rejected: Vec<RejectedRow>,
+    rejected_total: u64,
+    commits: Vec<Commit>,
+    is_closed: bool,
+}
+
+impl Receiving {
+    async fn open(shared: Arc<Shared>) -> Result<Self, Failure> {
+        let id = BatchId(shared.next_id());
+        let created_ms = wall_ms();
+        let commit = shared.store.open_batch(BatchRow { id, created_ms }).await?;
+        Ok(Self {
+            shared,
+            id,
+            created_ms,
+            line: 0,
+            rows: Vec::new(),
+            jobs: Vec::new(),
+            rejected: Vec::new(),
+            rejected_total: 0,
+            commits: vec![commit],
+            is_closed: false,
+        })
+    }
+
+    /// Takes one line of a stream, without its end.
+    async fn bytes(&mut self, line: &[u8], options: Option<&JobRequest>) -> Result<(), Failure> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = if self.line == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        if line.iter().all(u8::is_ascii_whitespace) {
+            self.line += 1;
+            return Ok(());
+        }
+        if line.len() > MOST_LINE {
+            let detail =
+                format!("line {} is longer than 1 MiB; nothing of this body will run", self.line + 1);
+            return Err(Failure::new(Code::TooLarge, detail));
+        }
+        let request = match options {
+            None => read_request(line),
+            Some(options) => match std::str::from_utf8(line) {
+                Ok(target) => Ok(JobRequest { target: target.to_owned(), ..options.clone() }),
+                Err(_) => Err(Failure::new(Code::InvalidTarget, "the line is not UTF-8")),
+            },
+        };
+        self.line(request).await
+    }
+
+    /// Takes one request, or notes why not.
+    async fn line(&mut self, request: Read) -> Result<(), Failure> {
+        self.line += 1;
+        match request.and_then(|request| accept(&self.shared, request, Some(self.id))) {
+            Ok(Accepted { row, job }) => {
+                reserve(&self.shared, 1)?;
+                self.rows.push(row);
+                self.jobs.push(job);
+            }
+            Err(Failure(problem)) => {
+                self.rejected_total += 1;
+                let code = problem.code.as_str().to_owned();
+                self.rejected.push(RejectedRow { line: self.line, code, detail: problem.detail });
+            }
+        }
+        if self.rows.len() >= PIECE || self.rejected.len() >= PIECE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Hands what has come to the store's writer; its queue is the back-pressure on the upload.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if !self.rows.is_empty() {
+            let rows = std::mem::take(&mut self.rows);
+            self.commits.push(self.shared.store.append_jobs(rows).await?);
+        }
+        if !self.rejected.is_empty() {
+            let rejected = std::mem::take(&mut self.rejected);
+            self.commits.push(self.shared.store.append_rejected(self.id, rejected).await?);
+        }
+        // Commits end in order: waiting for old ones keeps their number small.
+        while self.commits.len() > 8 {
+            self.commits.remove(0).await?;
+        }
+        Ok(())
+    }
+
+    /// The body has ended: once all of it is on disk, its jobs may run.
+    async fn close(mut self) -> Result<Response, Failure> {
+        self.flush().await?;
+        for commit in std::mem::take(&mut self.commits) {
+            commit.await?;
+        }
+        let total = self.jobs.len() as u64;
+        let end = BatchEnd::Closed { jobs: total, rejected: self.rejected_total };
+        self.shared.store.end_batch(self.id, end).await?.await?;
+        self.is_closed = true;
+        let progress = Progress::new(total, [0; 4], self.shared.clock.now());
+        let jobs = std::mem::take(&mut self.jobs);
+        let submit = Message::Submit { jobs, batch: Some((self.id, progress)) };
+        let sent = self.shared.drive.send(submit).await;
+        sent.map_err(|_| {
+            Failure::new(
+                Code::NotReady,
+                "the coordinator is stopping; the batch goes on after its next start",
+            )
+        })?;
+        let view = batches::current(&self.shared, self.id).await?;
+        let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
+        if let Ok(location) = HeaderValue::from_str(&format!("/v1/batches/{}", self.id)) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        Ok(response)
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        release(&self.shared, self.jobs.len());
+        tracing::warn!(batch = %self.id, created_ms = self.created_ms, "the upload broke off after {} lines; nothing of it will run", self.line);
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        // If the coordinator stops before this is written, its next start cancels the batch.
+        tokio::spawn(async move {
+            if let Ok(commit) = shared.store.end_batch(id, BatchEnd::Cancelled).await {
+                let _ = commit.await;
+            }
+        });
+    }
+}

@@ -1,0 +1,137 @@
+//! One `[[service]]` table: the keys of the file on one side, [`ServiceConfig`] on the other.
+
+use std::collections::BTreeSet;
+
+use egret_lookup::{Rule, Service, ServiceError};
+use egret_wire::agent::Protocol;
+
+use super::error::ConfigError;
+use super::item::Item;
+use super::table::{Keys, Table};
+use super::{ServiceConfig, terms, value};
+
+/// The longest id: that of a host name (RFC 1035 2.3.4, without the dots around it).
+const ID_MAX: usize = 253;
+const MAX_ANSWER: u64 = 1 << 20;
+
+#[rustfmt::skip]
+pub(super) const SERVICE: Keys = Keys {
+    here: &[
+        "id", "protocol", "address", "quotas", "counting", "concurrency", "timeout", "template", "zones", "charset",
+        "max_answer", "linger", "cool_down", "max_cool_down", "refused_when", "allow_private_addresses", "source",
+        "terms_url",
+    ],
+    later: &["group", "cache_for", "contact", "headers", "methods", "automated", "accept_terms"],
+};
+/// The signs of one rule in `refused_when`; a status is HTTP's.
+pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed"], later: &["status"] };
+
+/// Reads one service; its id comes along, so that a second one can be told where the first is.
+pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), ConfigError> {
+    let table = item.table(&SERVICE)?;
+    let id = table.need("id", "a name for the service, such as id = \"whois.example.org\"")?;
+    let blank = named(&id)?;
+    let address = table.need("address", "where it is, such as address = \"whois.example.org:43\"")?;
+    let service = ServiceConfig {
+        protocol: protocol(&table.need("protocol", "protocol = \"whois\"")?)?,
+        address: checked(&address, value::host_and_port)?.to_owned(),
+        terms: terms::read(&table)?,
+        lookup: lookup(&table, blank)?,
+        max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
+        allow_private_addresses: table.read("allow_private_addresses", Item::flag)?.unwrap_or(false),
+        source: table.read("source", Item::line)?.map(str::to_owned),
+        terms_url: table.read("terms_url", |item| checked(item, value::url))?.map(str::to_owned),
+        origin: table.source().origin().to_owned(),
+    };
+    Ok((id, service))
+}
+
+/// A service of that id and nothing else.
+fn named(id: &Item<'_>) -> Result<Service, ConfigError> {
+    let text = id.text()?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    if text.is_empty() || text.len() > ID_MAX || !text.bytes().all(plain) {
+        let text = value::quoted(text);
+        return Err(id.error(format!("{text} is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`")));
+    }
+    Service::new(text, egret_lookup::Protocol::Whois).map_err(|error| refuse(id, &error))
+}
+
+fn protocol(item: &Item<'_>) -> Result<Protocol, ConfigError> {
+    match item.text()? {
+        "whois" => Ok(Protocol::Whois),
+        #[cfg(feature = "bench")]
+        "null" => Ok(Protocol::Null),
+        word @ ("rdap" | "http") => {
+            Err(item
+                .error(format!("`{word}` is not available yet in this version of egret; write \"whois\"")))
+        }
+        word => Err(item.error(format!("{} is unknown; write \"whois\"", value::quoted(word)))),
+    }
+}
+
+fn lookup(table: &Table<'_>, blank: Service) -> Result<Service, ConfigError> {
+    let mut service = blank;
+    if let Some(zones) = table.get("zones") {
+        let names = zone_names(&zones, &service)?;
+        service = service.with_zones(&names).map_err(|error| refuse(&zones, &error))?;
+    }
+    if let Some(template) = table.get("template") {
+        service = service.with_template(template.text()?).map_err(|error| refuse(&template, &error))?;
+    }
+    if let Some(charset) = table.get("charset") {
+        service = service.with_charset(charset.text()?).map_err(|error| refuse(&charset, &error))?;
+    }
+    if let Some(rules) = table.get("refused_when") {
+        let signs = rules.list()?.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+        service = service.with_refused_when(signs).map_err(|error| refuse(&rules, &error))?;
+    }
+    Ok(service)
+}
+
+/// The zones in the form they are compared in, so that `рф` and `xn--p1ai` are seen to be one.
+fn zone_names(zones: &Item<'_>, blank: &Service) -> Result<Vec<String>, ConfigError> {
+    let mut names = BTreeSet::new();
+    for zone in zones.list()? {
+        let one = blank.clone().with_zones(&[zone.text()?]).map_err(|error| refuse(&zone, &error))?;
+        for name in one.zones() {
+            if !names.insert(name.clone()) {
+                return Err(zone.error(format!("zone `{name}` is given twice; keep one")));
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err(zones.error("empty; name a zone, or remove the key if the service answers any target"));
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn rule(item: &Item<'_>) -> Result<Rule, ConfigError> {
+    let table = item.table(&RULE)?;
+    let one_sign =
+        || item.error("a rule has one sign; write { text = \"…\" }, { empty = true } or { closed = true }");
+    match (table.get("text"), table.get("empty"), table.get("closed")) {
+        (Some(text), None, None) => Rule::text(text.text()?).map_err(|error| refuse(&text, &error)),
+        (None, Some(empty), None) => is_true(&empty).map(|()| Rule::Empty),
+        (None, None, Some(closed)) => is_true(&closed).map(|()| Rule::Closed),
+        _ => Err(one_sign()),
+    }
+}
+
+fn is_true(item: &Item<'_>) -> Result<(), ConfigError> {
+    if item.flag()? { Ok(()) } else { Err(item.error("false says nothing; write true, or remove the rule")) }
+}
+
+/// A text as `check` understands it.
+fn checked<'d, T>(
+    item: &Item<'d>,
+    check: impl FnOnce(&'d str) -> Result<T, String>,
+) -> Result<T, ConfigError> {
+    check(item.text()?).map_err(|why| item.error(why))
+}
+
+/// What the lookup crate says, without the key that it begins with.
+fn refuse(item: &Item<'_>, error: &ServiceError) -> ConfigError {
+    let said = error.to_string();
+    item.error(said.split_once(": ").map_or(said.as_str(), |(_, why)| why))
+}

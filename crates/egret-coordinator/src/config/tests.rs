@@ -1,0 +1,217 @@
+//! What a configuration means, and what becomes of wrong ones.
+
+use std::fs;
+use std::path::Path;
+
+use egret_core::quota::{CAREFUL, Counting, Quota};
+use egret_lookup::{Catalogue, Kind};
+
+use super::*;
+
+mod mistakes;
+
+const EXAMPLE: &str = include_str!("../../../../config/egret.example.toml");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");
+
+/// A whole service but for `keys`, which start in line 5.
+fn service(keys: &str) -> String {
+    format!("[[service]]\nid = \"a\"\nprotocol = \"whois\"\naddress = \"a.example:43\"\n{keys}\n")
+}
+
+#[track_caller]
+fn one(keys: &str) -> ServiceConfig {
+    let mut config = Config::parse(&service(keys), "egret.toml").unwrap();
+    assert_eq!(config.services.len(), 1);
+    config.services.remove(0)
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = Config::parse("", "egret.toml").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7043");
+    assert_eq!(config.data_dir, Path::new("./data"));
+    assert_eq!((config.new_egress, config.default_deadline), (NewEgress::Fresh, secs(7 * 86_400)));
+    assert!(config.services.is_empty());
+}
+
+#[test]
+fn a_service_of_three_keys_gets_the_careful_default() {
+    let service = one("");
+    assert_eq!((service.protocol, service.address.as_str()), (Protocol::Whois, "a.example:43"));
+    assert_eq!(service.terms.quotas_in_force(), [CAREFUL]);
+    assert_eq!(service.terms.limits().concurrency, Some(1));
+    assert_eq!((service.terms.timeout, service.terms.linger), (secs(10), secs(2)));
+    assert_eq!((service.terms.cool_down, service.terms.max_cool_down), (secs(60), secs(86_400)));
+    assert_eq!((service.max_answer, service.allow_private_addresses), (1 << 20, false));
+    assert_eq!((service.lookup.id(), service.origin.as_str()), ("a", "egret.toml"));
+    assert_eq!((service.source, service.terms_url), (None, None));
+}
+
+#[test]
+fn every_key_arrives_where_it_belongs() {
+    let text = "listen = \"[::1]:0\"\ndata_dir = \"/srv/egret\"\nnew_egress = \"wait\"\ndefault_deadline = \"60d\"\n";
+    let config = Config::parse(text, "egret.toml").unwrap();
+    assert_eq!(
+        (config.listen.to_string().as_str(), config.data_dir.to_str()),
+        ("[::1]:0", Some("/srv/egret"))
+    );
+    assert_eq!((config.new_egress, config.default_deadline), (NewEgress::Wait, secs(60 * 86_400)));
+
+    let service = one(
+        "quotas = [{ units = 5, per = \"1s\", burst = 10, scope = \"ip\" }, { units = 0x10, per = \"1h\" }]\n\
+         counting = \"token-bucket\"\nconcurrency = 3\ntimeout = \"5s\"\nlinger = \"0s\"\ncool_down = \"5m\"\n\
+         max_cool_down = \"5m\"\ntemplate = \"domain {q}\"\nzones = [\"РФ\", \"com\"]\ncharset = \"koi8-r\"\n\
+         max_answer = \"4MiB\"\nallow_private_addresses = true\nsource = \"a letter, 2026\"\n\
+         terms_url = \"https://a.example/\"\nrefused_when = [{ text = \"(?i)slow down\" }, { closed = true }]",
+    );
+    let hourly = Quota { units: 16, per: secs(3_600), burst: None };
+    assert_eq!(service.terms.quotas, [Quota { units: 5, per: secs(1), burst: Some(10) }, hourly]);
+    assert_eq!((service.terms.counting, service.terms.concurrency), (Counting::TokenBucket, Some(3)));
+    assert_eq!((service.terms.timeout, service.terms.linger), (secs(5), Duration::ZERO));
+    assert_eq!((service.terms.cool_down, service.terms.max_cool_down), (secs(300), secs(300)));
+    assert_eq!((service.max_answer, service.allow_private_addresses), (4 << 20, true));
+    assert_eq!(service.source.as_deref(), Some("a letter, 2026"));
+    assert_eq!(service.terms_url.as_deref(), Some("https://a.example/"));
+    assert_eq!(service.lookup.zones(), ["com", "xn--p1ai"]);
+    assert_eq!((service.lookup.charset().name(), service.lookup.refused_when().len()), ("KOI8-R", 2));
+    let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
+    let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap();
+    assert_eq!(step.question, b"domain a.com\r\n");
+}
+
+#[test]
+fn every_way_of_counting_has_its_word() {
+    let counting =
+        |word: &str| one(&format!("counting = \"{word}\"\nquotas = [{{ units = 2, per = \"1s\" }}]"));
+    for (word, meaning) in [
+        ("sliding", Counting::Sliding),
+        ("fixed", Counting::Fixed),
+        ("token-bucket", Counting::TokenBucket),
+        ("two-bucket", Counting::TwoBucket),
+        ("unknown", Counting::Unknown),
+    ] {
+        assert_eq!(counting(word).terms.counting, meaning);
+    }
+}
+
+#[test]
+fn addresses_are_names_or_numbers_with_a_port() {
+    for address in ["whois.eu:43", "192.0.2.1:65535", "[2001:db8::1]:43", "whois_1.a:1", "localhost:4343"] {
+        assert_eq!(value::host_and_port(address), Ok(address));
+    }
+}
+
+#[test]
+#[cfg(feature = "bench")]
+fn a_null_service_is_for_benchmarks() {
+    let text = service("").replace("\"whois\"", "\"null\"");
+    assert_eq!(Config::parse(&text, "egret.toml").unwrap().services[0].protocol, Protocol::Null);
+}
+
+#[test]
+fn flags_and_environment_win_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    fs::write(&file, "listen = \"127.0.0.1:1\"\ndata_dir = \"a\"\n").unwrap();
+    let overrides = Overrides { listen: Some("127.0.0.2:2".to_owned()), data_dir: Some("b".into()) };
+    for config in [Config::load(&file, &overrides), Config::embedded(&overrides)] {
+        let config = config.unwrap();
+        assert_eq!(
+            (config.listen.to_string().as_str(), config.data_dir.to_str()),
+            ("127.0.0.2:2", Some("b"))
+        );
+    }
+}
+
+#[test]
+fn services_beside_the_file_follow_its_own_in_the_order_of_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    fs::create_dir(folder.path().join("services")).unwrap();
+    let write = |name: &str, ids: &[&str]| {
+        let text: String = ids.iter().map(|id| service("").replace("\"a\"", &format!("{id:?}"))).collect();
+        fs::write(folder.path().join(name), text).unwrap();
+    };
+    write("egret.toml", &["own"]);
+    write("services/b.toml", &["b2", "b1"]);
+    write("services/a.toml", &["a"]);
+    write("services/.hidden.toml", &["own"]);
+    write("services/a.toml~", &["own"]);
+    let config = Config::load(&file, &Overrides::default()).unwrap();
+    let ids: Vec<&str> = config.services.iter().map(|service| service.lookup.id()).collect();
+    assert_eq!(ids, ["own", "a", "b2", "b1"]);
+    assert!(config.services[1].origin.ends_with("services/a.toml"));
+}
+
+#[test]
+fn the_example_is_valid_and_shows_every_key() {
+    let config = Config::parse(EXAMPLE, "egret.example.toml").unwrap();
+    assert_eq!(config.services.len(), 1);
+    let keys =
+        TOP.here.iter().chain(service::SERVICE.here).chain(terms::QUOTA.here).chain(service::RULE.here);
+    for key in keys {
+        let is_shown = |word: &str| word == *key;
+        assert!(
+            EXAMPLE.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_shown),
+            "{key} is not shown"
+        );
+    }
+}
+
+#[test]
+fn the_example_and_the_embedded_catalogue_know_the_same_services() {
+    let embedded = Config::embedded(&Overrides::default()).unwrap().services;
+    let example = Path::new(SHIPPED).join("egret.example.toml");
+    let loaded = Config::load(&example, &Overrides::default()).unwrap().services;
+    let ids = |services: &[ServiceConfig]| -> Vec<String> {
+        services.iter().map(|service| service.lookup.id().to_owned()).collect()
+    };
+    assert_eq!(ids(&embedded), ids(&loaded[1..]));
+    assert!(embedded.iter().all(|service| service.origin == "catalogue"));
+}
+
+#[test]
+fn shipped_services_state_the_source_of_their_quotas_and_answer_for_zones() {
+    let services = Config::embedded(&Overrides::default()).unwrap().services;
+    assert!(services.len() >= 5);
+    for service in &services {
+        let id = service.lookup.id();
+        assert_eq!(service.source.is_some(), !service.terms.quotas.is_empty(), "{id}");
+        assert!(!service.lookup.zones().is_empty() && !service.allow_private_addresses, "{id}");
+    }
+    let catalogue = Catalogue::new(services.into_iter().map(|service| service.lookup).collect()).unwrap();
+    for (domain, question) in
+        [("example.com", "domain example.com\r\n"), ("пример.рф", "xn--e1afmkfd.xn--p1ai\r\n")]
+    {
+        let step = catalogue.plan(Kind::Domain, domain, None, false).unwrap();
+        assert_eq!(step.question, question.as_bytes());
+    }
+}
+
+#[test]
+fn a_text_cut_or_bent_anywhere_is_taken_or_refused_in_one_line() {
+    let check = |text: &str| {
+        if let Err(error) = Config::parse(text, "egret.toml") {
+            let line = error.to_string();
+            assert!(line.starts_with("egret.toml:") && !line.contains(char::is_control), "{line:?}");
+            assert!(error.position.is_some_and(|at| at.line <= text.matches('\n').count() + 1), "{line:?}");
+        }
+    };
+    // The comments are left out: they hold nothing that could break.
+    let bare: String =
+        EXAMPLE.lines().map(|line| format!("{}\n", line.split('#').next().unwrap().trim_end())).collect();
+    let example = bare.replace("\n\n", "\n");
+    for at in (0..example.len()).filter(|at| example.is_char_boundary(*at)) {
+        let (start, rest) = example.split_at(at);
+        check(start);
+        if at % 11 == 0 {
+            for bend in ["\"", "[", "}", "=", "\n", "\u{0}", "é", "99999999999999999999", "'''"] {
+                check(&format!("{start}{bend}{rest}"));
+            }
+        }
+    }
+}

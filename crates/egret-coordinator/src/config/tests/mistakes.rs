@@ -1,0 +1,326 @@
+//! Every kind of mistake, and the one line that it gets.
+
+use super::*;
+
+/// Checks a list of texts, each followed by `=>` and the rest of the error it gets after `egret.toml:`.
+#[track_caller]
+fn check(wrap: impl Fn(&str) -> String, list: &str) {
+    let mut text = String::new();
+    for line in list.trim_start_matches('\n').lines() {
+        let Some(want) = line.strip_prefix("    => ") else {
+            text = text + line + "\n";
+            continue;
+        };
+        match Config::parse(&wrap(text.trim_end()), "egret.toml") {
+            Err(error) => assert_eq!(error.to_string(), format!("egret.toml:{want}")),
+            Ok(config) => panic!("{text:?} was taken as {config:?}"),
+        }
+        text.clear();
+    }
+}
+
+#[test]
+fn broken_toml_is_shown_where_it_breaks() {
+    check(
+        str::to_owned,
+        r#"
+listen =
+    => 1:9: not TOML: string values must be quoted, expected literal string
+listen = "x
+    => 1:12: not TOML: invalid basic string, expected `"`
+listen "x"
+    => 1:8: not TOML: key with no value, expected `=`
+
+[service
+    => 2:9: not TOML: unclosed table, expected `]`
+listen = 01
+    => 1:10: not TOML: unexpected leading zero; remove `0`
+listen = "127.0.0.1:1"
+listen = ""
+    => 2:1: `listen` is set twice; keep one
+"#,
+    );
+    let error = Config::parse("# grün\r\n\"ü\" = {é", "egret.toml").unwrap_err();
+    assert_eq!(error.position, Some(Position { line: 2, column: 9 }), "characters, not bytes");
+}
+
+#[test]
+fn the_top_of_the_file_is_checked() {
+    check(
+        str::to_owned,
+        r#"
+listen = 7043
+    => 1:10: key `listen`: a whole number, not text; put it in quotes
+listen = "localhost:7043"
+    => 1:10: key `listen`: `localhost:7043` is not an address and port; write 127.0.0.1:7043 or [::1]:7043
+listen = "0.0.0.0:7043"
+    => 1:10: key `listen`: plain HTTP beyond loopback is refused, and TLS is not supported by this version of egret; listen on 127.0.0.1
+listen = "[::]:7043"
+    => 1:10: key `listen`: plain HTTP beyond loopback is refused, and TLS is not supported by this version of egret; listen on 127.0.0.1
+lisen = ""
+    => 1:1: key `lisen`: unknown key `lisen`; did you mean `listen`?
+data-dir = ""
+    => 1:1: key `data-dir`: unknown key `data-dir`; did you mean `data_dir`?
+frobnicate = 1
+    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, service
+"a\nb" = 1
+    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, service
+database = "postgres://db"
+    => 1:1: key `database`: `database` is not supported by this version of egret; remove it
+[tls]
+    => 1:2: key `tls`: `tls` is not supported by this version of egret; remove it
+[[api_key]]
+    => 1:3: key `api_key`: `api_key` is not supported by this version of egret; remove it
+[retention]
+    => 1:2: key `retention`: `retention` is not supported by this version of egret; remove it
+min_free = "1GiB"
+    => 1:1: key `min_free`: `min_free` is not supported by this version of egret; remove it
+data_dir = ""
+    => 1:12: key `data_dir`: empty; say something or remove the key
+data_dir = ["a"]
+    => 1:12: key `data_dir`: a list, not text; write one value in quotes
+new_egress = "frsh"
+    => 1:14: key `new_egress`: `frsh` is unknown; write one of: fresh, ramp, wait
+default_deadline = "0s"
+    => 1:20: key `default_deadline`: `0s` is out of range; write 1ms to 366d
+default_deadline = 7
+    => 1:20: key `default_deadline`: a whole number, not a duration; write a whole number and a unit in quotes: "250ms", "30s", "15m", "12h", "1d"
+[service]
+    => 1:1: key `service`: one table where a list is due; write [[service]] with two brackets
+service = [1]
+    => 1:12: key `service[0]`: a whole number, not a table; write { key = value }
+service = 1
+    => 1:11: key `service`: a whole number, not a list; put it in [ ]
+"#,
+    );
+}
+
+#[test]
+fn what_a_service_needs_is_asked_for() {
+    check(
+        |keys| format!("[[service]]\n{keys}"),
+        r#"
+    => 1:1: key `service[0].id`: missing; write a name for the service, such as id = "whois.example.org"
+id = "x"
+    => 1:1: key `service[0].address`: missing; write where it is, such as address = "whois.example.org:43"
+id = "x"
+address = "x:43"
+    => 1:1: key `service[0].protocol`: missing; write protocol = "whois"
+id = ""
+    => 2:6: key `service[0].id`: `` is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`
+id = "Whois Eu"
+    => 2:6: key `service[0].id`: `Whois Eu` is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`
+id = 1
+    => 2:6: key `service[0].id`: a whole number, not text; put it in quotes
+id = "x"
+address = "x:43"
+protocol = "rdap"
+    => 4:12: key `service[0].protocol`: `rdap` is not available yet in this version of egret; write "whois"
+id = "x"
+address = "x:43"
+protocol = "http"
+    => 4:12: key `service[0].protocol`: `http` is not available yet in this version of egret; write "whois"
+id = "x"
+address = "x:43"
+protocol = "gopher"
+    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois"
+"#,
+    );
+}
+
+#[test]
+fn an_address_is_a_host_and_a_port() {
+    const ADDRESS: &str = "whois.eu\n    => 4:11: key `service[0].address`: `whois.eu` has no port";
+    const MEND: &str = "; write host:port, such as whois.example.org:43 or [2001:db8::1]:43";
+    for address in ["whois.eu", "[2001:db8::1]"] {
+        assert_eq!(value::host_and_port(address), Err(format!("`{address}` has no port{MEND}")));
+    }
+    for address in
+        ["2001:db8::1", "2001:db8::1:43", "[whois.eu]:43", "whois://whois.eu:43", "a b:43", ":43", ""]
+    {
+        assert_eq!(value::host_and_port(address), Err(format!("`{address}` is not a host and port{MEND}")));
+    }
+    for (address, port) in [("x:0", "0"), ("x:+43", "+43"), ("x:", ""), ("[::1]:65536", "65536")] {
+        assert_eq!(value::host_and_port(address), Err(format!("`{port}` is not a port; write 1 to 65535")));
+    }
+    check(|address| service("").replace("a.example:43", address), &format!("{ADDRESS}{MEND}\n"));
+}
+
+#[test]
+fn quotas_are_checked_one_by_one() {
+    check(
+        service,
+        r#"
+quotas = []
+    => 5:10: key `service[0].quotas`: empty; state a quota, or remove the key for the careful default (1 per 2s)
+quotas = { units = 1, per = "1s" }
+    => 5:10: key `service[0].quotas`: a table, not a list; put it in [ ]
+quotas = [1]
+    => 5:11: key `service[0].quotas[0]`: a whole number, not a table; write { key = value }
+quotas = [{ units = 0, per = "1s" }]
+    => 5:21: key `service[0].quotas[0].units`: `0` is out of range; write 1 to 1000000
+quotas = [{ units = -1, per = "1s" }]
+    => 5:21: key `service[0].quotas[0].units`: `-1` is out of range; write 1 to 1000000
+quotas = [{ units = 1_000_001, per = "1s" }]
+    => 5:21: key `service[0].quotas[0].units`: `1000001` is out of range; write 1 to 1000000
+quotas = [{ units = "1", per = "1s" }]
+    => 5:21: key `service[0].quotas[0].units`: text, not a whole number; write one without quotes, such as 10
+quotas = [{ units = 1.5, per = "1s" }]
+    => 5:21: key `service[0].quotas[0].units`: a fraction, not a whole number; write one without quotes, such as 10
+quotas = [{ units = 9, per = "1s" },
+  { units = 1, per = "1 sec" }]
+    => 6:22: key `service[0].quotas[1].per`: `1 sec` is not a duration; write a whole number and a unit: 250ms, 30s, 15m, 12h, 1d
+quotas = [{ units = 1, per = "0s" }]
+    => 5:30: key `service[0].quotas[0].per`: `0s` is out of range; write 1ms to 366d
+quotas = [{ units = 1, per = "367d" }]
+    => 5:30: key `service[0].quotas[0].per`: `367d` is out of range; write 1ms to 366d
+quotas = [{ units = 1, per = 60 }]
+    => 5:30: key `service[0].quotas[0].per`: a whole number, not a duration; write a whole number and a unit in quotes: "250ms", "30s", "15m", "12h", "1d"
+quotas = [{ units = 1 }]
+    => 5:11: key `service[0].quotas[0].per`: missing; write the span they are counted over, such as per = "1m"
+quotas = [{ per = "1s" }]
+    => 5:11: key `service[0].quotas[0].units`: missing; write the calls allowed, such as units = 10
+quotas = [{ unit = 1, per = "1s" }]
+    => 5:13: key `service[0].quotas[0].unit`: unknown key `unit`; did you mean `units`?
+quotas = [{ units = 1, per = "1s", share = 0.5 }]
+    => 5:36: key `service[0].quotas[0].share`: `share` is not supported by this version of egret; remove it
+quotas = [{ units = 1, per = "1s", scope = "fleet" }]
+    => 5:44: key `service[0].quotas[0].scope`: scope `fleet` is not supported by this version of egret; write "ip"
+quotas = [{ units = 1, per = "1s", scope = "ipv4" }]
+    => 5:44: key `service[0].quotas[0].scope`: `ipv4` is no scope; write "ip"
+quotas = [{ units = 1, per = "1s", burst = 2 }]
+    => 5:44: key `service[0].quotas[0].burst`: only a token bucket has a burst; set counting = "token-bucket", or remove it
+counting = "token-bucket"
+quotas = [{ units = 1, per = "1d", burst = 400 }]
+    => 6:11: key `service[0].quotas[0]`: the bucket takes longer than 366d to fill; lower `burst` or `per`, or raise `units`
+counting = "leaky"
+    => 5:12: key `service[0].counting`: `leaky` is unknown; write one of: sliding, fixed, token-bucket, two-bucket, unknown
+counting = "sliding"
+    => 5:12: key `service[0].counting`: without effect beside the careful default (1 per 2s, one call at a time); add `quotas`, or remove it
+concurrency = 2
+    => 5:15: key `service[0].concurrency`: without effect beside the careful default (1 per 2s, one call at a time); add `quotas`, or remove it
+quotas = [{ units = 1, per = "1s" }]
+concurrency = 0
+    => 6:15: key `service[0].concurrency`: `0` is out of range; write 1 to 10000
+"#,
+    );
+}
+
+#[test]
+fn the_other_keys_of_a_service_are_checked() {
+    check(
+        service,
+        r#"
+timeout = "2h"
+    => 5:11: key `service[0].timeout`: `2h` is out of range; write 1ms to 1h
+linger = "2h"
+    => 5:10: key `service[0].linger`: `2h` is out of range; write 0ms to 1h
+cool_down = "2d"
+    => 5:13: key `service[0].cool_down`: the first rest (2d) is longer than `max_cool_down` (1d); lower it, or raise that
+max_cool_down = "1s"
+    => 5:17: key `service[0].max_cool_down`: the first rest (1m) is longer than `max_cool_down` (1s); lower it, or raise that
+template = "domain"
+    => 5:12: key `service[0].template`: {q} is missing, the place of the target; write "{q}" or "domain {q}"
+template = "{q}\r\nx"
+    => 5:12: key `service[0].template`: it must be one line of printable ASCII; CR LF is added when it is sent
+zones = []
+    => 5:9: key `service[0].zones`: empty; name a zone, or remove the key if the service answers any target
+zones = "com"
+    => 5:9: key `service[0].zones`: text, not a list; put it in [ ]
+zones = ["com", ".com"]
+    => 5:17: key `service[0].zones[1]`: `.com` is no zone; write a domain without dots around it, such as "com" or "co.uk"
+zones = ["xn--p1ai", "РФ"]
+    => 5:22: key `service[0].zones[1]`: zone `xn--p1ai` is given twice; keep one
+charset = "klingon"
+    => 5:11: key `service[0].charset`: `klingon` names no usable charset; write "auto" or a label such as "iso-8859-1" or "euc-kr"
+max_answer = 1024
+    => 5:14: key `service[0].max_answer`: a whole number, not text; put it in quotes
+max_answer = "1MB"
+    => 5:14: key `service[0].max_answer`: `1MB` is not a size; write a whole number and a unit: 500B, 64KiB, 1MiB
+max_answer = "5MiB"
+    => 5:14: key `service[0].max_answer`: `5MiB` is out of range; write 1B to 4MiB
+max_answer = "0B"
+    => 5:14: key `service[0].max_answer`: `0B` is out of range; write 1B to 4MiB
+allow_private_addresses = "no"
+    => 5:27: key `service[0].allow_private_addresses`: text, not true or false; write one of them without quotes
+source = " "
+    => 5:10: key `service[0].source`: empty; say something or remove the key
+source = "a\nb"
+    => 5:10: key `service[0].source`: not one line of up to 1000 characters; shorten it, without control characters
+terms_url = "see above"
+    => 5:13: key `service[0].terms_url`: `see above` is not a link; write https://…, in ASCII without spaces
+quota = []
+    => 5:1: key `service[0].quota`: unknown key `quota`; did you mean `quotas`?
+zone = "a"
+timout = "1s"
+    => 5:1: key `service[0].zone`: unknown key `zone`; did you mean `zones`?
+group = "g"
+    => 5:1: key `service[0].group`: `group` is not supported by this version of egret; remove it
+[service.headers]
+    => 5:10: key `service[0].headers`: `headers` is not supported by this version of egret; remove it
+listen = "127.0.0.1:1"
+    => 5:1: key `service[0].listen`: `listen` belongs at the top of the config file, above every [[service]]; move it there
+[[service]]
+id = "a"
+protocol = "whois"
+address = "b:43"
+    => 6:6: key `service[1].id`: `a` is already the id of egret.toml:2:6; rename or remove one
+"#,
+    );
+}
+
+#[test]
+fn a_sign_of_refusal_must_be_able_to_show() {
+    check(
+        service,
+        r#"
+refused_when = { empty = true }
+    => 5:16: key `service[0].refused_when`: a table, not a list; put it in [ ]
+refused_when = [{}]
+    => 5:17: key `service[0].refused_when[0]`: a rule has one sign; write { text = "…" }, { empty = true } or { closed = true }
+refused_when = [{ text = "a", empty = true }]
+    => 5:17: key `service[0].refused_when[0]`: a rule has one sign; write { text = "…" }, { empty = true } or { closed = true }
+refused_when = [{ text = "(limit" }]
+    => 5:26: key `service[0].refused_when[0].text`: `text` is no regular expression: unclosed group
+refused_when = [{ empty = false }]
+    => 5:27: key `service[0].refused_when[0].empty`: false says nothing; write true, or remove the rule
+refused_when = [{ closed = 1 }]
+    => 5:28: key `service[0].refused_when[0].closed`: a whole number, not true or false; write one of them without quotes
+refused_when = [{ txt = "a" }]
+    => 5:19: key `service[0].refused_when[0].txt`: unknown key `txt`; did you mean `text`?
+refused_when = [{ status = [429] }]
+    => 5:19: key `service[0].refused_when[0].status`: `status` is not supported by this version of egret; remove it
+"#,
+    );
+}
+
+#[test]
+fn mistakes_outside_of_the_file_name_their_place_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    let beside = folder.path().join("services/a.toml");
+    let load = |overrides| Config::load(&file, &overrides).map(|_| ()).unwrap_err().to_string();
+    let none = Overrides::default;
+
+    assert!(load(none()).contains("egret.toml: cannot be read: "), "{}", load(none()));
+    fs::write(&file, b"# \xc3\xbc\n\xff").unwrap();
+    assert_eq!(load(none()), format!("{}:2:1: not UTF-8; save the file as UTF-8 text", file.display()));
+    fs::write(&file, service("")).unwrap();
+    let listen = load(Overrides { listen: Some("0.0.0.0:1".to_owned()), data_dir: None });
+    assert!(
+        listen.starts_with("--listen or EGRET_LISTEN: key `listen`: plain HTTP beyond loopback"),
+        "{listen}"
+    );
+    let data_dir = load(Overrides { listen: None, data_dir: Some("".into()) });
+    assert!(data_dir.starts_with("--data-dir or EGRET_DATA_DIR: key `data_dir`: empty;"), "{data_dir}");
+
+    fs::create_dir(folder.path().join("services")).unwrap();
+    fs::write(&beside, service("")).unwrap();
+    let twice =
+        format!("key `service[0].id`: `a` is already the id of {}:2:6; rename or remove one", file.display());
+    assert_eq!(load(none()), format!("{}:2:6: {twice}", beside.display()));
+    fs::write(&beside, "listen = \"127.0.0.1:1\"").unwrap();
+    assert!(
+        load(none()).contains("a.toml:1:1: key `listen`: `listen` belongs at the top of the config file")
+    );
+}

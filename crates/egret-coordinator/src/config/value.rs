@@ -1,0 +1,103 @@
+//! Values that are written as text: addresses, sizes, and the bounds of durations.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use egret_wire::agent::MAX_ANSWER;
+
+const LEAST: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// A leap year: the longest span of a quota, and of everything that is counted in quotas' spans (chosen).
+pub(super) const YEAR: Duration = Duration::from_secs(366 * 86_400);
+/// What a quota, a rest or a job may last.
+pub(super) const LIFE: RangeInclusive<Duration> = LEAST..=YEAR;
+/// What a call may last; longer is a mistake (chosen).
+pub(super) const CALL: RangeInclusive<Duration> = LEAST..=HOUR;
+/// How late a call may still count.
+pub(super) const LINGER: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+
+/// Longer values are clipped in errors, in characters (chosen).
+const SHOWN: usize = 60;
+const HOST_MAX: usize = 253;
+const SIZES: [(&str, u64); 3] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20)];
+
+/// What somebody wrote, as errors repeat it.
+pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", clipped(text))
+}
+
+/// The beginning of a text.
+pub(super) fn clipped(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Where to listen: an address of this host only.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| {
+        format!("{} is not an address and port; write 127.0.0.1:7043 or [::1]:7043", quoted(text))
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "plain HTTP beyond loopback is refused, and TLS is not supported by this version of egret; \
+             listen on 127.0.0.1"
+                .to_owned(),
+        );
+    }
+    Ok(address)
+}
+
+/// The address of a service, `host:port`.
+pub(super) fn host_and_port(text: &str) -> Result<&str, String> {
+    const MEND: &str = "write host:port, such as whois.example.org:43 or [2001:db8::1]:43";
+    let is_name = |host: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+        !host.is_empty() && host.len() <= HOST_MAX && host.bytes().all(plain)
+    };
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, port),
+        _ if is_name(text) || text.starts_with('[') => {
+            return Err(format!("{} has no port; {MEND}", quoted(text)));
+        }
+        _ => return Err(format!("{} is not a host and port; {MEND}", quoted(text))),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = bracketed.map_or_else(|| is_name(host), |inner| inner.parse::<Ipv6Addr>().is_ok());
+    if !is_host {
+        return Err(format!("{} is not a host and port; {MEND}", quoted(text)));
+    }
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if is_port { Ok(text) } else { Err(format!("{} is not a port; write 1 to 65535", quoted(port))) }
+}
+
+/// The longest answer, in bytes: `64KiB`, `1MiB`.
+pub(super) fn answer_size(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let scale = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale) else {
+        return Err(format!(
+            "{} is not a size; write a whole number and a unit: 500B, 64KiB, 1MiB",
+            quoted(text)
+        ));
+    };
+    let bytes = number.saturating_mul(scale);
+    if (1..=MAX_ANSWER).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(format!("{} is out of range; write 1B to {}MiB", quoted(text), MAX_ANSWER >> 20))
+}
+
+/// A link to terms of use.
+pub(super) fn url(text: &str) -> Result<&str, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_link = rest.is_some_and(|rest| !rest.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()));
+    if is_link {
+        Ok(text)
+    } else {
+        Err(format!("{} is not a link; write https://…, in ASCII without spaces", quoted(text)))
+    }
+}

@@ -1,0 +1,375 @@
+//! The drive: the one loop that owns budgets and jobs in memory.
+//!
+//! Messages come in, the scheduler decides, grants and outcomes go out. Nothing here waits for a
+//! network; it waits for the recorder only when more outcomes are under way than its queue holds.
+
+mod fleet;
+mod job;
+mod memory;
+mod progress;
+mod settle;
+mod views;
+mod welcome;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
+use egret_core::scheduler::{Command, Event, Scheduler};
+use egret_core::time::Instant;
+use egret_store::{EndState, LedgerRow, OutcomeRow, Store};
+use egret_wire::agent::{Attempt, Grant, LedgerState};
+use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
+use egret_wire::value::{Bytes, Time};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use fleet::{Connected, Fleet};
+pub(crate) use job::{Job, Judged, answer_outcome};
+pub(crate) use memory::Memory;
+pub(crate) use progress::Progress;
+pub(crate) use views::{AgentLive, Live};
+pub(crate) use welcome::{Join, Welcomed};
+
+use crate::clock::{Clock, wall_ms};
+use crate::config::NewEgress;
+use crate::recorder::Finished;
+use crate::services::Services;
+use crate::session::Outgoing;
+
+/// How often ledgers that changed are written down.
+const CHECKPOINT: Duration = Duration::from_secs(2);
+/// Messages taken in one turn at most, so that timers are not starved.
+const TURN: usize = 256;
+
+/// A question for the drive, answered between two turns.
+pub(crate) type Ask = Box<dyn FnOnce(&mut Drive, Instant) + Send>;
+/// Those who wait for the end of a job.
+pub(crate) type Waiters = Arc<DashMap<JobId, oneshot::Sender<Arc<OutcomeRow>>>>;
+
+/// What the drive is told.
+pub(crate) enum Message {
+    /// Jobs that have been accepted, and how far their batch had come if it is not known yet.
+    Submit { jobs: Vec<Job>, batch: Option<(BatchId, Progress)> },
+    /// Attempts of an agent that ended, judged.
+    Results { agent: AgentId, results: Vec<Judged> },
+    /// An agent takes more grants.
+    Credit { agent: AgentId, session: u64, grants: u32 },
+    /// An agent has proved who it is.
+    Join(Box<Join>, oneshot::Sender<Welcomed>),
+    /// A session is over.
+    Leave { agent: AgentId, session: u64 },
+    /// Anything about an agent was heard.
+    Heard(AgentId),
+    /// Somebody wants to know or to change something.
+    Ask(Ask),
+}
+
+/// Everything the coordinator knows of work in progress.
+pub(crate) struct Drive {
+    pub(crate) services: Arc<Services>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) jobs: HashMap<JobId, Job>,
+    /// Jobs that have ended and are not on disk yet.
+    pub(crate) ending: HashMap<JobId, Arc<OutcomeRow>>,
+    pub(crate) batches: HashMap<BatchId, Progress>,
+    pub(crate) fleet: Fleet,
+    memory: Memory,
+    new_egress: NewEgress,
+    start: u32,
+    clock: Clock,
+    rng: fastrand::Rng,
+    store: Arc<dyn Store>,
+    recorder: mpsc::Sender<Finished>,
+    waiters: Waiters,
+    open_jobs: Arc<AtomicUsize>,
+    /// Outcomes of this turn, on their way to the recorder.
+    finished: Vec<Finished>,
+    /// Agents with grants to send at the end of the turn.
+    granted: BTreeSet<AgentId>,
+    /// When an egress last answered for a service.
+    answered: HashMap<(ServiceId, EgressId), Instant>,
+    /// Pairs whose ledger changed since the last checkpoint.
+    dirty: BTreeSet<(ServiceId, EgressId)>,
+}
+
+/// What a [`Drive`] is made of.
+pub(crate) struct Parts {
+    pub(crate) services: Arc<Services>,
+    pub(crate) memory: Memory,
+    pub(crate) new_egress: NewEgress,
+    pub(crate) start: u32,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) recorder: mpsc::Sender<Finished>,
+    pub(crate) waiters: Waiters,
+    /// Counts the open jobs: up where they are accepted, down here.
+    pub(crate) open_jobs: Arc<AtomicUsize>,
+}
+
+impl Drive {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { services, memory, new_egress, start, clock, store, recorder, waiters, open_jobs } = parts;
+        let mut rng = fastrand::Rng::new();
+        let scheduler = Scheduler::new(services.limits(), start, rng.fork());
+        Self {
+            services,
+            scheduler,
+            jobs: HashMap::new(),
+            ending: HashMap::new(),
+            batches: HashMap::new(),
+            fleet: Fleet::default(),
+            memory,
+            new_egress,
+            start,
+            clock,
+            rng,
+            store,
+            recorder,
+            waiters,
+            open_jobs,
+            finished: Vec::new(),
+            granted: BTreeSet::new(),
+            answered: HashMap::new(),
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until every sender of the inbox is gone.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut safe: mpsc::UnboundedReceiver<Vec<JobId>>,
+    ) {
+        let mut messages = Vec::with_capacity(TURN);
+        let mut checkpoint_at = self.clock.now() + CHECKPOINT;
+        loop {
+            let wake_at = self.scheduler.wake_at().map_or(checkpoint_at, |at| at.min(checkpoint_at));
+            tokio::select! {
+                biased;
+                Some(jobs) = safe.recv() => self.recorded(&jobs),
+                taken = inbox.recv_many(&mut messages, TURN) => if taken == 0 { break },
+                () = tokio::time::sleep_until(self.clock.deadline(wake_at)) => {}
+            }
+            let now = self.clock.now();
+            messages.drain(..).for_each(|message| self.take(message, now));
+            self.scheduler.tick(now);
+            while let Some(command) = self.scheduler.next_command() {
+                self.obey(command, now);
+                self.scheduler.tick(now);
+            }
+            self.send_grants();
+            for finished in self.finished.drain(..) {
+                // The recorder outlives the drive.
+                let _ = self.recorder.send(finished).await;
+            }
+            if now >= checkpoint_at {
+                self.checkpoint(now).await;
+                checkpoint_at = now + CHECKPOINT;
+            }
+        }
+        self.checkpoint(self.clock.now()).await;
+    }
+
+    fn take(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Submit { jobs, batch } => {
+                if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
+                    self.batches.entry(id).or_insert(progress);
+                }
+                for job in jobs {
+                    self.scheduler.handle(Event::Enqueue(job.step()), now);
+                    self.jobs.insert(job.id, job);
+                }
+            }
+            Message::Results { agent, results } => self.settle(agent, results, now),
+            Message::Credit { agent, session, grants } => {
+                let Some(connected) = self.fleet.agents.get_mut(&agent).filter(|a| a.session == session)
+                else {
+                    return;
+                };
+                connected.credit = connected.credit.saturating_add(grants);
+                connected.seen = (now, wall_ms());
+                self.scheduler.handle(Event::Credit { agent, grants }, now);
+            }
+            Message::Join(join, reply) => {
+                let welcomed = self.welcome(*join, now);
+                // A session that died meanwhile says so itself.
+                let _ = reply.send(welcomed);
+            }
+            Message::Leave { agent, session } => self.leave(agent, session, now),
+            Message::Heard(agent) => {
+                if let Some(connected) = self.fleet.agents.get_mut(&agent) {
+                    connected.seen = (now, wall_ms());
+                }
+            }
+            Message::Ask(ask) => ask(self, now),
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Grant { attempt, job, service, egress, agent } => {
+                self.grant(attempt, job, service, egress, agent)
+            }
+            Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
+            Command::Expired(job) => {
+                if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
+                    self.end(job, EndState::Expired, None, Some(error), None, now);
+                }
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        attempt: AttemptId,
+        job: JobId,
+        service: ServiceId,
+        egress: EgressId,
+        agent: AgentId,
+    ) {
+        self.dirty.insert((service, egress));
+        let address = self.fleet.address(egress).to_owned();
+        let (Some(open), Some(connected)) = (self.jobs.get(&job), self.fleet.agents.get_mut(&agent)) else {
+            return;
+        };
+        connected.credit = connected.credit.saturating_sub(1);
+        connected.grants.push(Grant {
+            attempt: Attempt(job.0, 1, attempt.start, attempt.count),
+            service: self.services.name(service).to_owned(),
+            egress: address,
+            question: Bytes(open.question.to_vec()),
+        });
+        self.granted.insert(agent);
+        if let Some(progress) = open.batch.and_then(|batch| self.batches.get_mut(&batch)) {
+            progress.running += 1;
+        }
+    }
+
+    fn lose(&mut self, attempt: AttemptId, job: JobId, service: ServiceId, egress: EgressId, now: Instant) {
+        tracing::warn!(job = %job, egress = self.fleet.address(egress), "attempt {} was lost with its agent", attempt.count);
+        self.dirty.insert((service, egress));
+        let state = self.fleet.egress(egress);
+        let view = AttemptView {
+            service: self.services.name(service).to_owned(),
+            egress: state.address.clone(),
+            agent: state.owner_name.clone(),
+            outcome: AttemptOutcome::Lost,
+            sent_at: Time(wall_ms()),
+            took_ms: 0,
+            bytes: 0,
+            detail: Some("the agent was not heard of again".to_owned()),
+        };
+        let Some(open) = self.jobs.get_mut(&job) else { return };
+        open.note(view);
+        let step = open.step();
+        self.no_longer_running(job);
+        self.scheduler.handle(Event::Enqueue(step), now);
+    }
+
+    /// Ends a job, once, and tells whoever waits.
+    fn end(
+        &mut self,
+        job: JobId,
+        state: EndState,
+        answer: Option<egret_wire::api::Answer>,
+        error: Option<JobError>,
+        report: Option<(AgentId, Attempt)>,
+        now: Instant,
+    ) {
+        let Some(open) = self.jobs.remove(&job) else { return };
+        self.open_jobs.fetch_sub(1, Ordering::Relaxed);
+        self.scheduler.handle(Event::Withdraw(job), now);
+        let result = JobResult { answer, error, attempts: open.attempts };
+        let body = serde_json::to_vec(&result).unwrap_or_default();
+        let outcome = Arc::new(OutcomeRow { job, batch: open.batch, state, ended_ms: wall_ms(), body });
+        if let Some(progress) = open.batch.and_then(|batch| self.batches.get_mut(&batch)) {
+            progress.end(state, now);
+        }
+        self.ending.insert(job, Arc::clone(&outcome));
+        if let Some((_, waiter)) = self.waiters.remove(&job) {
+            // Whoever waited may have given up.
+            let _ = waiter.send(Arc::clone(&outcome));
+        }
+        self.finished.push(Finished { outcome, report });
+    }
+
+    /// Gives up an open job; false: it has ended or is not known.
+    pub(crate) fn cancel(&mut self, job: JobId, now: Instant) -> bool {
+        if !self.jobs.contains_key(&job) {
+            return false;
+        }
+        if let Some(attempt) = self.scheduler.running(job) {
+            self.no_longer_running(job);
+            let attempt = Attempt(job.0, 1, attempt.start, attempt.count);
+            for connected in self.fleet.agents.values() {
+                // Best effort: what has left is spent and charged as usual.
+                let _ = connected.outgoing.try_send(Outgoing::Cancel(vec![attempt]));
+            }
+        }
+        self.end(job, EndState::Cancelled, None, None, None, now);
+        true
+    }
+
+    fn no_longer_running(&mut self, job: JobId) {
+        let batch = self.jobs.get(&job).and_then(|open| open.batch);
+        if let Some(progress) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
+            progress.running = progress.running.saturating_sub(1);
+        }
+    }
+
+    fn recorded(&mut self, jobs: &[JobId]) {
+        for job in jobs {
+            let Some(outcome) = self.ending.remove(job) else { continue };
+            let Some(batch) = outcome.batch else { continue };
+            if let Some(progress) = self.batches.get_mut(&batch) {
+                progress.unrecorded = progress.unrecorded.saturating_sub(1);
+                if progress.open() == 0 && progress.unrecorded == 0 {
+                    self.batches.remove(&batch);
+                }
+            }
+        }
+    }
+
+    /// One frame of grants for each agent that got some.
+    fn send_grants(&mut self) {
+        for agent in std::mem::take(&mut self.granted) {
+            let Some(connected) = self.fleet.agents.get_mut(&agent) else { continue };
+            let grants = std::mem::take(&mut connected.grants);
+            if connected.outgoing.try_send(Outgoing::Grants(grants)).is_err() {
+                tracing::warn!(
+                    agent = connected.name,
+                    "the session takes no grants; they will count as lost"
+                );
+            }
+        }
+    }
+
+    /// Writes down the ledgers that changed, and that up to now nothing else did.
+    async fn checkpoint(&mut self, now: Instant) {
+        let taken_ms = wall_ms();
+        let mut rows =
+            vec![LedgerRow { egress: String::new(), service: String::new(), taken_ms, state: Vec::new() }];
+        for (service, egress) in std::mem::take(&mut self.dirty) {
+            let state = self.ledger_state(service, egress, now);
+            rows.push(LedgerRow {
+                egress: self.fleet.address(egress).to_owned(),
+                service: self.services.name(service).to_owned(),
+                taken_ms,
+                state: serde_json::to_vec(&state).unwrap_or_default(),
+            });
+        }
+        // Not awaited to the end: the next checkpoint says more, and what is not known counts as spent.
+        if let Err(error) = self.store.save_ledgers(rows).await {
+            tracing::error!("the ledgers could not be written down: {error}");
+        }
+    }
+
+    fn ledger_state(&self, service: ServiceId, egress: EgressId, now: Instant) -> LedgerState {
+        let seat = self.scheduler.seat(service, egress);
+        seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(now)))
+    }
+}

@@ -1,0 +1,94 @@
+//! Who is there: agents with a session, and the egresses they speak for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use egret_core::id::{AgentId, EgressId};
+use egret_core::time::Instant;
+use egret_wire::agent::Grant;
+use egret_wire::api::{EgressView, Liveness};
+use egret_wire::value::Time;
+use tokio::sync::mpsc;
+
+use crate::session::Outgoing;
+
+/// An agent with a session.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// Which of its sessions: a newer one replaces an older.
+    pub(crate) session: u64,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) credit: u32,
+    pub(crate) egresses: Vec<EgressId>,
+    pub(crate) outgoing: mpsc::Sender<Outgoing>,
+    /// Grants of this turn, to go out in one frame.
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) seen: (Instant, u64),
+}
+
+/// An address as remotes see it.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    pub(crate) address: String,
+    /// Who spoke for it last, and that agent's boot number.
+    pub(crate) owner: AgentId,
+    pub(crate) owner_name: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) boot: u64,
+    pub(crate) is_up: bool,
+    pub(crate) seen_ms: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    pub(crate) agents: HashMap<AgentId, Connected>,
+    egresses: Vec<Egress>,
+    by_address: BTreeMap<String, EgressId>,
+}
+
+impl Fleet {
+    pub(crate) fn find(&self, address: &str) -> Option<EgressId> {
+        self.by_address.get(address).copied()
+    }
+
+    pub(crate) fn egress(&self, id: EgressId) -> &Egress {
+        &self.egresses[id.0 as usize]
+    }
+
+    pub(crate) fn egress_mut(&mut self, id: EgressId) -> &mut Egress {
+        &mut self.egresses[id.0 as usize]
+    }
+
+    pub(crate) fn address(&self, id: EgressId) -> &str {
+        &self.egress(id).address
+    }
+
+    pub(crate) fn add(&mut self, egress: Egress) -> EgressId {
+        let id = EgressId(u32::try_from(self.egresses.len()).unwrap_or(u32::MAX));
+        self.by_address.insert(egress.address.clone(), id);
+        self.egresses.push(egress);
+        id
+    }
+
+    pub(crate) fn up(&self) -> usize {
+        self.egresses.iter().filter(|egress| egress.is_up).count()
+    }
+
+    /// Every egress, by address.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = EgressId> {
+        self.by_address.values().copied()
+    }
+
+    pub(crate) fn view(&self, id: EgressId) -> EgressView {
+        let egress = self.egress(id);
+        EgressView {
+            id: egress.address.clone(),
+            address: egress.address.clone(),
+            agent: egress.owner_name.clone(),
+            ip_version: if egress.address.contains(':') { 6 } else { 4 },
+            tags: egress.tags.clone(),
+            state: if egress.is_up { Liveness::Up } else { Liveness::Down },
+            seen_at: egress.seen_ms.map(Time),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A job in memory: what the drive needs to grant its step, and what has become of it so far.
+
+use egret_core::id::{BatchId, EgressId, JobId, ServiceId};
+use egret_core::retry::backoff;
+use egret_core::scheduler::{Class, Settlement, Step};
+use egret_core::time::Instant;
+use egret_lookup::Verdict;
+use egret_wire::agent::{CallEnd, Report};
+use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, JobError};
+
+/// A target that this many egresses were refused for, all of which answer other jobs, is hopeless.
+const HOPELESS: usize = 3;
+/// Attempts kept for the record; older ones are dropped, the first is not.
+const ATTEMPTS_KEPT: usize = 50;
+
+/// An open job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) batch: Option<BatchId>,
+    pub(crate) service: ServiceId,
+    pub(crate) class: Class,
+    pub(crate) deadline: Instant,
+    /// What is sent.
+    pub(crate) question: Box<[u8]>,
+    pub(crate) attempts: Vec<AttemptView>,
+    failures: u8,
+    refused_by: Vec<(EgressId, Instant)>,
+}
+
+/// A report with its meaning.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) report: Report,
+    /// `None`: nothing came that could mean anything.
+    pub(crate) verdict: Option<Verdict>,
+    /// The answer in the shape of the API, if the verdict is one.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What an attempt means for its job.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Next {
+    /// The job is done.
+    Done(Box<Answer>),
+    /// The job has failed.
+    Failed(JobError),
+    /// The same step again, somewhere.
+    Again(Step),
+    /// As before, and nobody asks this service any more for now.
+    Pause(JobError),
+}
+
+impl Job {
+    pub(crate) fn new(
+        id: JobId,
+        batch: Option<BatchId>,
+        service: ServiceId,
+        class: Class,
+        deadline: Instant,
+        question: Vec<u8>,
+    ) -> Self {
+        let question = question.into_boxed_slice();
+        Self {
+            id,
+            batch,
+            service,
+            class,
+            deadline,
+            question,
+            attempts: Vec::new(),
+            failures: 0,
+            refused_by: Vec::new(),
+        }
+    }
+
+    /// Its step, ready to be granted.
+    pub(crate) fn step(&self) -> Step {
+        Step {
+            job: self.id,
+            service: self.service,
+            class: self.class,
+            deadline: self.deadline,
+            not_before: Instant::ZERO,
+            avoid: None,
+        }
+    }
+
+    pub(crate) fn note(&mut self, attempt: AttemptView) {
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            self.attempts.remove(1);
+        }
+        self.attempts.push(attempt);
+    }
+
+    /// What comes after an attempt from `egress`. `answers` tells whether an egress has answered another
+    /// job of the service since an instant.
+    pub(crate) fn after(
+        &mut self,
+        judged: Judged,
+        egress: EgressId,
+        answers: impl Fn(EgressId, Instant) -> bool,
+        rng: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Next {
+        let Judged { report, verdict, answer } = judged;
+        let detail = report.detail.unwrap_or_default();
+        match (report.end, verdict, answer) {
+            (CallEnd::Withdrawn, ..) => Next::Again(self.step()),
+            (CallEnd::TooLong, ..) => Next::Failed(error("bad_answer", detail)),
+            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Refused { .. }), _) => {
+                self.refused_by.retain(|(by, _)| *by != egress);
+                self.refused_by.push((egress, now));
+                let hopeless = self.refused_by.iter().filter(|(by, since)| answers(*by, *since)).count();
+                if hopeless >= HOPELESS {
+                    let detail =
+                        format!("{hopeless} egresses that answer other lookups were refused this one");
+                    return Next::Failed(error("always_refused", detail));
+                }
+                Next::Again(self.step())
+            }
+            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Blocked), _) => Next::Pause(error(
+                "blocked",
+                "the service says that we are shut out; it is paused until it is resumed",
+            )),
+            // A remote may reset after a whole answer; the classifier has judged whether it was one.
+            (CallEnd::Answered | CallEnd::Reset, Some(_), Some(answer)) => Next::Done(Box::new(answer)),
+            (CallEnd::Answered, ..) => {
+                self.failed("bad_answer", "the answer was empty or made no sense", egress, rng, now)
+            }
+            (CallEnd::TimedOut, ..) => self.failed("timed_out", detail, egress, rng, now),
+            (CallEnd::Reset | CallEnd::Unreachable | CallEnd::NotSent, ..) => {
+                self.failed("unreachable", detail, egress, rng, now)
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        code: &str,
+        detail: impl Into<String>,
+        egress: EgressId,
+        rng: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Next {
+        self.failures = self.failures.saturating_add(1);
+        match backoff(u32::from(self.failures), rng) {
+            Some(wait) => Next::Again(Step { not_before: now + wait, avoid: Some(egress), ..self.step() }),
+            None => Next::Failed(error(code, detail)),
+        }
+    }
+
+    /// Why it expired.
+    pub(crate) fn expiry(&self) -> JobError {
+        let refused = |attempt: &AttemptView| attempt.outcome == AttemptOutcome::Refused;
+        if !self.attempts.is_empty() && self.attempts.iter().all(refused) {
+            return error("refused_throughout", "every attempt was refused until the deadline");
+        }
+        error("deadline", "no answer before the deadline")
+    }
+}
+
+/// What an attempt's end means for budgets.
+pub(crate) fn settlement(judged: &Judged) -> Settlement {
+    match (judged.report.end, &judged.verdict) {
+        (CallEnd::NotSent | CallEnd::Withdrawn, _) => Settlement::NotSent,
+        (CallEnd::TimedOut | CallEnd::Unreachable, _) => Settlement::Unanswered,
+        (_, Some(Verdict::Refused { wait })) => Settlement::Refused { named: *wait },
+        (_, Some(Verdict::Blocked)) => Settlement::Refused { named: None },
+        _ => Settlement::Answered,
+    }
+}
+
+/// The same for people.
+pub(crate) fn outcome(judged: &Judged) -> AttemptOutcome {
+    match (judged.report.end, &judged.verdict) {
+        (CallEnd::NotSent | CallEnd::Withdrawn, _) => AttemptOutcome::NotSent,
+        (CallEnd::TimedOut, _) => AttemptOutcome::TimedOut,
+        (CallEnd::Unreachable, _) => AttemptOutcome::Unreachable,
+        (CallEnd::TooLong, _) => AttemptOutcome::BadAnswer,
+        (_, Some(Verdict::Refused { .. })) => AttemptOutcome::Refused,
+        (_, Some(Verdict::Blocked)) => AttemptOutcome::Blocked,
+        (CallEnd::Reset, Some(Verdict::Empty | Verdict::Nonsense) | None) => AttemptOutcome::Unreachable,
+        (CallEnd::Answered, Some(Verdict::Empty | Verdict::Nonsense) | None) => AttemptOutcome::BadAnswer,
+        (CallEnd::Answered | CallEnd::Reset, Some(_)) => AttemptOutcome::Answered,
+    }
+}
+
+/// What a verdict says about the object, if it is an answer at all.
+pub(crate) fn answer_outcome(verdict: &Verdict) -> Option<AnswerOutcome> {
+    match verdict {
+        Verdict::Found => Some(AnswerOutcome::Found),
+        Verdict::NotFound => Some(AnswerOutcome::NotFound),
+        Verdict::Reserved => Some(AnswerOutcome::Reserved),
+        Verdict::Invalid => Some(AnswerOutcome::Invalid),
+        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty | Verdict::Nonsense => None,
+    }
+}
+
+pub(crate) fn error(code: &str, detail: impl Into<String>) -> JobError {
+    JobError { code: code.to_owned(), detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egret_wire::agent::Attempt;
+    use egret_wire::value::Bytes;
+
+    fn job() -> Job {
+        Job::new(
+            JobId(1),
+            None,
+            ServiceId(0),
+            Class::Normal,
+            Instant::from_micros(u64::MAX),
+            b"q\r\n".to_vec(),
+        )
+    }
+
+    fn judged(end: CallEnd, verdict: Option<Verdict>) -> Judged {
+        let report = Report {
+            attempt: Attempt(1, 1, 1, 1),
+            service: "s".to_owned(),
+            egress: "e".to_owned(),
+            end,
+            answer: Bytes::default(),
+            held_ms: 0,
+            took_ms: 0,
+            since_ms: 0,
+            detail: None,
+        };
+        Judged { report, verdict, answer: None }
+    }
+
+    fn after(job: &mut Job, judged: Judged, egress: u32, all_answer: bool) -> Next {
+        let mut rng = fastrand::Rng::with_seed(1);
+        job.after(judged, EgressId(egress), |_, _| all_answer, &mut rng, Instant::ZERO)
+    }
+
+    #[test]
+    fn refusals_never_use_up_tries() {
+        let mut job = job();
+        for egress in 0..100 {
+            let refused = judged(CallEnd::Answered, Some(Verdict::Refused { wait: None }));
+            assert!(
+                matches!(after(&mut job, refused, egress, false), Next::Again(step) if step.avoid.is_none())
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_refused_by_three_egresses_that_answer_others_is_hopeless() {
+        let mut job = job();
+        let refused = || judged(CallEnd::Answered, Some(Verdict::Refused { wait: None }));
+        for egress in [0, 0, 1] {
+            assert!(matches!(after(&mut job, refused(), egress, true), Next::Again(_)));
+        }
+        assert!(matches!(after(&mut job, refused(), 2, true), Next::Failed(e) if e.code == "always_refused"));
+    }
+
+    #[test]
+    fn four_failures_end_a_job_and_each_retry_avoids_the_egress() {
+        let mut job = job();
+        for egress in 0..3 {
+            let next = after(&mut job, judged(CallEnd::TimedOut, None), egress, false);
+            assert!(matches!(next, Next::Again(step) if step.avoid == Some(EgressId(egress))));
+        }
+        let last = after(&mut job, judged(CallEnd::Unreachable, None), 3, false);
+        assert!(matches!(last, Next::Failed(e) if e.code == "unreachable"));
+    }
+
+    #[test]
+    fn what_the_remote_may_have_counted_is_charged() {
+        assert_eq!(settlement(&judged(CallEnd::NotSent, None)), Settlement::NotSent);
+        assert_eq!(settlement(&judged(CallEnd::Unreachable, None)), Settlement::Unanswered);
+        assert_eq!(settlement(&judged(CallEnd::Reset, None)), Settlement::Answered);
+        assert_eq!(settlement(&judged(CallEnd::TooLong, None)), Settlement::Answered);
+    }
+}

@@ -1,0 +1,124 @@
+//! What comes back from agents: budgets charged, jobs ended or sent on.
+
+use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use egret_core::scheduler::{Event, Settlement};
+use egret_core::time::Instant;
+use egret_store::EndState;
+use egret_wire::agent::Attempt;
+use egret_wire::api::AttemptView;
+use egret_wire::value::Time;
+
+use super::Drive;
+use super::job::{Judged, Next, outcome, settlement};
+use crate::clock::wall_ms;
+use crate::session::Outgoing;
+
+impl Drive {
+    /// Takes the results of one frame.
+    pub(super) fn settle(&mut self, agent: AgentId, results: Vec<Judged>, now: Instant) {
+        let mut safe = Vec::new();
+        for judged in results {
+            let attempt = judged.report.attempt;
+            let waits_for_commit = self.settle_one(agent, judged, now);
+            if !waits_for_commit {
+                safe.push(attempt);
+            }
+        }
+        if let Some(connected) = self.fleet.agents.get_mut(&agent) {
+            connected.seen = (now, wall_ms());
+            if !safe.is_empty() {
+                // Lost with the session if it is stuck; the agent offers them again, and they are acknowledged again.
+                let _ = connected.outgoing.try_send(Outgoing::Ack(safe));
+            }
+        }
+    }
+
+    /// True: the result is acknowledged once the job's end is on disk.
+    fn settle_one(&mut self, agent: AgentId, judged: Judged, now: Instant) -> bool {
+        let Attempt(job, _, start, count) = judged.report.attempt;
+        let (job, attempt) = (JobId(job), AttemptId { start, count });
+        let service = self.services.find(&judged.report.service);
+        let (Some(service), Some(egress)) = (service, self.fleet.find(&judged.report.egress)) else {
+            // A service that is no longer configured: there is no budget to charge and no job of it.
+            return false;
+        };
+        if self.scheduler.running(job) == Some(attempt) {
+            self.no_longer_running(job);
+        }
+        let settlement = settlement(&judged);
+        self.dirty.insert((service, egress));
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement }, now);
+        if settlement == Settlement::Answered {
+            self.answered.insert((service, egress), now);
+        }
+        if !self.jobs.contains_key(&job) {
+            // Ended already; if its record is on the way, the acknowledgement comes with it.
+            return self.ending.contains_key(&job);
+        }
+        self.conclude(agent, job, service, egress, judged, now)
+    }
+
+    fn conclude(
+        &mut self,
+        agent: AgentId,
+        job: JobId,
+        service: ServiceId,
+        egress: EgressId,
+        judged: Judged,
+        now: Instant,
+    ) -> bool {
+        let attempt = judged.report.attempt;
+        let view = self.attempt_view(service, egress, &judged);
+        let superseded = self.scheduler.running(job).is_some();
+        let answered = &self.answered;
+        let answers =
+            |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
+        let Some(open) = self.jobs.get_mut(&job) else { return false };
+        let refused = view.outcome == egret_wire::api::AttemptOutcome::Refused;
+        open.note(view);
+        let batch = open.batch;
+        let next = open.after(judged, egress, answers, &mut self.rng, now);
+        if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
+            progress.refusals += 1;
+        }
+        match next {
+            // The first good answer wins, whichever attempt brings it.
+            Next::Done(answer) => {
+                if superseded {
+                    self.no_longer_running(job);
+                }
+                self.end(job, EndState::Done, Some(*answer), None, Some((agent, attempt)), now);
+                return true;
+            }
+            // Another attempt is under way: what a late one failed at does not matter.
+            _ if superseded => {}
+            Next::Again(step) => self.scheduler.handle(Event::Enqueue(step), now),
+            Next::Failed(error) => {
+                self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
+                return true;
+            }
+            Next::Pause(error) => {
+                tracing::error!(service = self.services.name(service), "{}", error.detail);
+                self.scheduler.handle(Event::Pause(service), now);
+                self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn attempt_view(&self, service: ServiceId, egress: EgressId, judged: &Judged) -> AttemptView {
+        let report = &judged.report;
+        let state = self.fleet.egress(egress);
+        AttemptView {
+            service: self.services.name(service).to_owned(),
+            egress: state.address.clone(),
+            agent: state.owner_name.clone(),
+            outcome: outcome(judged),
+            sent_at: Time(wall_ms().saturating_sub(report.since_ms).saturating_sub(report.took_ms)),
+            took_ms: report.took_ms,
+            bytes: report.answer.0.len() as u64,
+            detail: report.detail.clone(),
+        }
+    }
+}

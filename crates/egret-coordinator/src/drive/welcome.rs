@@ -1,0 +1,198 @@
+//! Agents coming and going.
+
+use std::time::Duration;
+
+use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use egret_core::ledger::Snapshot;
+use egret_core::scheduler::Event;
+use egret_core::time::Instant;
+use egret_store::{AgentRow, EgressRow};
+use egret_wire::agent::{InFlight, LedgerEntry};
+use tokio::sync::mpsc;
+
+use super::fleet::Egress;
+use super::{Connected, Drive, memory};
+use crate::clock::wall_ms;
+use crate::config::NewEgress;
+use crate::session::Outgoing;
+
+/// An agent that has proved who it is and which addresses it calls from.
+pub(crate) struct Join {
+    pub(crate) agent: AgentRow,
+    pub(crate) session: u64,
+    pub(crate) version: String,
+    pub(crate) boot: u64,
+    /// Proved addresses, as egress keys.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) ledgers: Vec<LedgerEntry>,
+    pub(crate) in_flight: Vec<InFlight>,
+    pub(crate) outgoing: mpsc::Sender<Outgoing>,
+}
+
+/// What the session must write down and say before it gets grants.
+pub(crate) struct Welcomed {
+    /// To be durable before the welcome is sent.
+    pub(crate) owners: Vec<EgressRow>,
+    /// The egresses this agent speaks for.
+    pub(crate) egresses: Vec<String>,
+    /// What the coordinator remembers of them and this process of the agent cannot.
+    pub(crate) ledgers: Vec<LedgerEntry>,
+}
+
+impl Drive {
+    pub(super) fn welcome(&mut self, join: Join, now: Instant) -> Welcomed {
+        let agent = join.agent.id;
+        if let Some(older) =
+            self.fleet.agents.get(&agent).map(|connected| (connected.session, connected.outgoing.clone()))
+        {
+            let _ = older.1.try_send(Outgoing::Replaced);
+            self.leave(agent, older.0, now);
+        }
+        let now_ms = wall_ms();
+        let mut welcomed = Welcomed { owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
+        let mut egresses = Vec::new();
+        for address in &join.addresses {
+            let known = self.fleet.find(address);
+            if known.is_some_and(|egress| self.fleet.egress(egress).is_up) {
+                // One process at a time counts what leaves from an address.
+                continue;
+            }
+            let egress = known.unwrap_or_else(|| self.first_sight(address, &join, now));
+            if self.fleet.egress(egress).boot != join.boot || self.fleet.egress(egress).owner != agent {
+                welcomed.ledgers.extend(self.ledgers_of(egress, now));
+            }
+            welcomed.owners.push(EgressRow {
+                address: address.clone(),
+                agent,
+                boot: join.boot,
+                since_ms: now_ms,
+            });
+            let state = self.fleet.egress_mut(egress);
+            state.owner = agent;
+            state.owner_name.clone_from(&join.agent.name);
+            state.tags.clone_from(&join.agent.tags);
+            state.boot = join.boot;
+            state.is_up = true;
+            state.seen_ms = Some(now_ms);
+            egresses.push(egress);
+            welcomed.egresses.push(address.clone());
+        }
+        self.adopt(&join.in_flight, &egresses, now);
+        for egress in &egresses {
+            self.scheduler.handle(Event::EgressUp { egress: *egress, agent }, now);
+        }
+        let name = join.agent.name;
+        tracing::info!(agent = name, egresses = welcomed.egresses.join(" "), "agent is up");
+        let Join { session, version, outgoing, .. } = join;
+        let seen = (now, now_ms);
+        let connected =
+            Connected { session, name, version, credit: 0, egresses, outgoing, grants: Vec::new(), seen };
+        self.fleet.agents.insert(agent, connected);
+        welcomed
+    }
+
+    /// An egress that this start of the coordinator has not met: what is known of it is put together.
+    fn first_sight(&mut self, address: &str, join: &Join, now: Instant) -> EgressId {
+        let now_ms = wall_ms();
+        let owner = self.memory.owner(address).map(|row| (row.agent, row.boot));
+        let (agent, boot) = owner.unwrap_or((join.agent.id, join.boot));
+        let egress = self.fleet.add(Egress {
+            address: address.to_owned(),
+            owner: agent,
+            owner_name: join.agent.name.clone(),
+            tags: Vec::new(),
+            boot,
+            is_up: false,
+            seen_ms: None,
+        });
+        let unbroken = owner.is_some() && (agent, boot) == (join.agent.id, join.boot);
+        let gap = self.memory.gap(now_ms);
+        for service in self.services.ids().collect::<Vec<_>>() {
+            let kept = self.memory.checkpoint(address, self.services.name(service), now_ms);
+            let theirs =
+                join.ledgers.iter().find(|e| e.egress == address && e.service == self.services.name(service));
+            match (owner, unbroken) {
+                (None, _) => self.meet(service, egress, now),
+                (Some(_), true) => {
+                    let counted =
+                        theirs.map(|entry| memory::from_agent(entry.state.clone())).unwrap_or_default();
+                    let rest = kept.and_then(|kept| kept.rest);
+                    self.remember(service, egress, Snapshot { rest, ..counted }, now);
+                }
+                (Some(_), false) => {
+                    self.remember(service, egress, kept.unwrap_or_default(), now);
+                    self.scheduler.handle(Event::Forgotten { service, egress, gap }, now);
+                    self.dirty.insert((service, egress));
+                }
+            }
+        }
+        egress
+    }
+
+    /// An address that egret has never used: what others spent from it is not known.
+    fn meet(&mut self, service: ServiceId, egress: EgressId, now: Instant) {
+        let longest =
+            self.scheduler.limits(service).windows.iter().map(|window| window.units).max().unwrap_or(0);
+        match self.new_egress {
+            NewEgress::Fresh => {}
+            NewEgress::Ramp => {
+                let charges = vec![(0, longest.div_ceil(2))];
+                self.remember(service, egress, Snapshot { charges, ..Snapshot::default() }, now);
+            }
+            NewEgress::Wait => {
+                self.scheduler.handle(Event::Forgotten { service, egress, gap: Duration::MAX }, now);
+                self.dirty.insert((service, egress));
+            }
+        }
+    }
+
+    fn remember(&mut self, service: ServiceId, egress: EgressId, snapshot: Snapshot, now: Instant) {
+        if snapshot != Snapshot::default() {
+            self.scheduler.handle(Event::Remember { service, egress, snapshot }, now);
+            self.dirty.insert((service, egress));
+        }
+    }
+
+    fn ledgers_of(&self, egress: EgressId, now: Instant) -> Vec<LedgerEntry> {
+        let entry = |service: ServiceId| LedgerEntry {
+            egress: self.fleet.address(egress).to_owned(),
+            service: self.services.name(service).to_owned(),
+            state: self.ledger_state(service, egress, now),
+        };
+        let used = |service: &ServiceId| self.scheduler.seat(*service, egress).is_some();
+        self.services.ids().filter(used).map(entry).collect()
+    }
+
+    /// Calls that an earlier start granted and that are still under way.
+    fn adopt(&mut self, in_flight: &[InFlight], egresses: &[EgressId], now: Instant) {
+        for InFlight { attempt, service, egress } in in_flight {
+            let found = (self.services.find(service), self.fleet.find(egress));
+            let (Some(service), Some(egress)) = found else { continue };
+            if attempt.2 == self.start || !egresses.contains(&egress) {
+                continue;
+            }
+            let job = JobId(attempt.0);
+            let attempt = AttemptId { start: attempt.2, count: attempt.3 };
+            self.scheduler.handle(Event::Adopt { attempt, job, service, egress }, now);
+            self.dirty.insert((service, egress));
+            let adopted = self.scheduler.running(job) == Some(attempt);
+            let batch = self.jobs.get(&job).filter(|_| adopted).and_then(|open| open.batch);
+            if let Some(progress) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
+                progress.running += 1;
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, agent: AgentId, session: u64, now: Instant) {
+        if self.fleet.agents.get(&agent).is_none_or(|connected| connected.session != session) {
+            return;
+        }
+        let Some(connected) = self.fleet.agents.remove(&agent) else { return };
+        for egress in connected.egresses {
+            self.fleet.egress_mut(egress).is_up = false;
+        }
+        self.granted.remove(&agent);
+        self.scheduler.handle(Event::AgentDown(agent), now);
+        tracing::info!(agent = connected.name, "agent is down");
+    }
+}

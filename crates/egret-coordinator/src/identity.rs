@@ -1,0 +1,66 @@
+//! What only this coordinator has: its id, and the key behind its proofs.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::{SecureRandom, SystemRandom};
+
+const FILE: &str = "coordinator.id";
+
+/// Random bytes as text fit for URLs and files.
+pub(crate) fn random_text<const N: usize>() -> Result<String, String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<N>()?))
+}
+
+/// Random bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0u8; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random numbers".to_owned())?;
+    Ok(bytes)
+}
+
+/// The coordinator's id: made at its first start, the same for as long as its data dir lives.
+///
+/// # Errors
+/// One line: what, where, and the mend.
+pub(crate) fn coordinator_id(data_dir: &Path) -> Result<String, String> {
+    let path = data_dir.join(FILE);
+    let unusable = |error: std::io::Error| {
+        format!("{} cannot be used: {error}; make it readable for this user", path.display())
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    let id = random_text::<16>()?;
+    let draft = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(unusable)?;
+    file.write_all(id.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
+    std::fs::rename(&draft, &path).map_err(unusable)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = coordinator_id(dir.path()).unwrap();
+        assert_eq!(coordinator_id(dir.path()).unwrap(), id);
+        assert!(coordinator_id(&dir.path().join("nowhere")).unwrap_err().contains("nowhere"));
+    }
+}

@@ -1,0 +1,27 @@
+//! Serves: the API, the agents' sessions, and the loop that drives the scheduler.
+//!
+//! A [`Coordinator`] owns one store, one drive loop and one listener. Handlers and sessions only
+//! translate: they plan and check, hand messages to the drive, and wait for what comes back. The drive
+//! is the only owner of budgets and of jobs in memory; the recorder is the only writer of outcomes.
+//!
+//! - [`config`]: what it is told; `services`: the same, ready for use;
+//! - `drive`: the loop, with `job` (a job's life), `fleet` (agents and egresses), `memory` (ledgers over
+//!   restarts) and `progress` (batches);
+//! - `recorder`: outcomes to the store, then acknowledgements to the agents;
+//! - `session`, `join`: agents; `api`: users; `server`: the listener.
+//!
+//! Absent: what answers mean (`egret-lookup`), when a call may leave (`egret-core`), SQL (`egret-store`).
+
+mod api;
+mod clock;
+pub mod config;
+mod coordinator;
+mod drive;
+mod identity;
+mod join;
+mod recorder;
+mod server;
+mod services;
+mod session;
+
+pub use coordinator::{Coordinator, StartError};

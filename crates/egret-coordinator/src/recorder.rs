@@ -1,0 +1,85 @@
+//! The only writer of outcomes: what has ended goes to the store in batches, and is acknowledged after
+//! the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use egret_core::id::{AgentId, JobId};
+use egret_store::{OutcomeRow, Store, StoreError};
+use egret_wire::agent::Attempt;
+use tokio::sync::{mpsc, watch};
+
+use crate::session::Outgoing;
+
+/// Outcomes written in one go at most.
+const BATCH: usize = 1_000;
+/// Outcomes that may wait to be written; beyond it the drive waits for the disk.
+pub(crate) const QUEUE: usize = 4_096;
+
+/// The end of a job, and the attempt that brought it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) outcome: Arc<OutcomeRow>,
+    pub(crate) report: Option<(AgentId, Attempt)>,
+}
+
+/// How long after a failed write, a full disk say, it is tried again (chosen).
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Sessions by agent, for whoever has something to say to one.
+pub(crate) type Sessions = Arc<DashMap<AgentId, mpsc::Sender<Outgoing>>>;
+
+pub(crate) struct Recorder {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Sessions,
+    /// Tells the drive which ends are on disk. Unbounded, since the drive may be waiting for this queue
+    /// to drain; never longer than what the queue and the drive held.
+    pub(crate) safe: mpsc::UnboundedSender<Vec<JobId>>,
+    /// Counts the commits, for those who follow results.
+    pub(crate) recorded: watch::Sender<u64>,
+}
+
+impl Recorder {
+    /// Writes until the drive closes the queue.
+    pub(crate) async fn run(self, mut queue: mpsc::Receiver<Finished>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            while let Err(error) = self.store(&batch).await {
+                tracing::error!("{} outcomes could not be stored, trying again: {error}", batch.len());
+                if matches!(error, StoreError::Closed) {
+                    return;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            self.tell(&batch);
+            batch.clear();
+        }
+    }
+
+    async fn store(&self, batch: &[Finished]) -> Result<(), StoreError> {
+        let rows = batch.iter().map(|finished| (*finished.outcome).clone()).collect();
+        self.store.append_outcomes(rows).await?.await
+    }
+
+    fn tell(&self, batch: &[Finished]) {
+        let mut acks: Vec<(AgentId, Vec<Attempt>)> = Vec::new();
+        for (agent, attempt) in batch.iter().filter_map(|finished| finished.report) {
+            match acks.iter_mut().find(|(other, _)| *other == agent) {
+                Some((_, attempts)) => attempts.push(attempt),
+                None => acks.push((agent, vec![attempt])),
+            }
+        }
+        for (agent, attempts) in acks {
+            let session = self.sessions.get(&agent).map(|session| session.clone());
+            if let Some(session) = session {
+                // A session that takes nothing is closed by its own watchdog; the agent offers again.
+                let _ = session.try_send(Outgoing::Ack(attempts));
+            }
+        }
+        self.recorded.send_modify(|commits| *commits += 1);
+        let jobs: Vec<JobId> = batch.iter().map(|finished| finished.outcome.job).collect();
+        // Without a drive the coordinator is stopping, and nobody needs to know.
+        let _ = self.safe.send(jobs);
+    }
+}

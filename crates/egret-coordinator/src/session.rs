@@ -1,0 +1,310 @@
+//! One agent's session: login, then frames both ways until either side goes.
+//!
+//! The reader judges what results mean, so that the drive need not; the writer sends what the drive
+//! and the recorder have to say. Neither holds anything that a new session would miss.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use egret_core::id::AgentId;
+use egret_lookup::{Raw, Reply, classify, decode};
+use egret_store::AgentRow;
+use egret_wire::agent::{
+    AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, Challenge,
+    CoordinatorMessage, Grant, Hello, Report, Welcome, read,
+};
+use egret_wire::api::Answer;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::api::Shared;
+use crate::clock::wall_ms;
+use crate::drive::{Join, Judged, Message as DriveMessage, answer_outcome};
+use crate::identity::random_text;
+use crate::join::is_signed;
+use crate::services::{Services, protocol};
+
+/// How often a frame is due from either side.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// Without a frame of any kind for this long the session is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a login may take, and getting rid of one frame.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Frames that may wait for a slow agent.
+const OUTGOING: usize = 1_024;
+/// Addresses one agent may claim.
+const MOST_EGRESSES: usize = 1_024;
+
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// What is said to an agent.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Grants(Vec<Grant>),
+    Ack(Vec<Attempt>),
+    Cancel(Vec<Attempt>),
+    /// The coordinator stops: come back within this many milliseconds.
+    GoingAway(u64),
+    /// A newer session of the same agent has taken over.
+    Replaced,
+}
+
+/// Why a session was closed by us.
+struct Closed {
+    code: u16,
+    reason: String,
+}
+
+/// Holds a session from its upgrade to its end.
+pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Shared>) {
+    let (join, outgoing) = match timeout(PATIENCE, login(&mut socket, &shared)).await {
+        Ok(Ok(Some(login))) => login,
+        Ok(Ok(None)) => return,
+        Ok(Err(closed)) => {
+            tracing::warn!("login from {peer} refused: {}", closed.reason);
+            return close(&mut socket, closed).await;
+        }
+        Err(_) => return tracing::warn!("login from {peer} took too long"),
+    };
+    let (agent, session) = (join.agent.id, join.session);
+    shared.sessions.insert(agent, join.outgoing.clone());
+    let mut live = Session { socket, shared: Arc::clone(&shared), agent, session };
+    match live.welcome(join).await {
+        Ok(()) => {
+            if let Err(closed) = live.talk(outgoing).await {
+                close(&mut live.socket, closed).await;
+            }
+        }
+        Err(closed) => {
+            drop(outgoing);
+            close(&mut live.socket, closed).await;
+        }
+    }
+    // A newer session of the agent may have taken the entry over.
+    shared.sessions.remove_if(&agent, |_, sender| sender.is_closed());
+    let _ = shared.drive.send(DriveMessage::Leave { agent, session }).await;
+}
+
+type Login = (Join, mpsc::Receiver<Outgoing>);
+
+/// Challenge, hello, proofs. `None`: the agent went away.
+async fn login(socket: &mut WebSocket, shared: &Shared) -> Result<Option<Login>, Closed> {
+    let internal = |reason: String| Closed { code: 1011, reason };
+    let challenge =
+        Challenge { nonce: random_text::<24>().map_err(internal)?, coordinator: shared.id.clone() };
+    if say(socket, &CoordinatorMessage::Challenge(challenge.clone())).await.is_err() {
+        return Ok(None);
+    }
+    let hello = loop {
+        let Some(Ok(frame)) = socket.recv().await else { return Ok(None) };
+        let Message::Text(text) = frame else { continue };
+        match read(text.as_str(), &AGENT_KINDS) {
+            Ok(AgentMessage::Hello(hello)) => break hello,
+            _ => return Err(Closed { code: 1002, reason: "the first message must be a hello".to_owned() }),
+        }
+    };
+    let agent = known_agent(&challenge, &hello, shared).await?;
+    if hello.egresses.len() > MOST_EGRESSES {
+        return Err(Closed { code: 1008, reason: format!("more than {MOST_EGRESSES} addresses") });
+    }
+    let mut addresses = Vec::with_capacity(hello.egresses.len());
+    for claim in hello.egresses {
+        if !shared.proofs.accept(&claim.address, &claim.proof, wall_ms()) {
+            return Err(Closed {
+                code: 1008,
+                reason: format!("the proof of {} does not hold; prove it again", claim.address),
+            });
+        }
+        if !addresses.contains(&claim.address) {
+            addresses.push(claim.address);
+        }
+    }
+    let (sender, outgoing) = mpsc::channel(OUTGOING);
+    let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
+    let Hello { version, boot, ledgers, in_flight, .. } = hello;
+    let join = Join { agent, session, version, boot, addresses, ledgers, in_flight, outgoing: sender };
+    Ok(Some((join, outgoing)))
+}
+
+async fn known_agent(challenge: &Challenge, hello: &Hello, shared: &Shared) -> Result<AgentRow, Closed> {
+    let unknown = || {
+        Closed {
+        code: CLOSE_UNKNOWN_AGENT,
+        reason: "this coordinator does not know the agent, or its key is another; remove its state dir and join with a new token"
+            .to_owned(),
+    }
+    };
+    let id: AgentId = hello.agent.parse().map_err(|_| unknown())?;
+    let row =
+        shared.store.agent(id).await.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
+    let row = row.ok_or_else(unknown)?;
+    if !is_signed(&row.public_key, &challenge.to_sign(&hello.agent), &hello.signature) {
+        return Err(unknown());
+    }
+    Ok(row)
+}
+
+struct Session {
+    socket: WebSocket,
+    shared: Arc<Shared>,
+    agent: AgentId,
+    session: u64,
+}
+
+impl Session {
+    /// Makes the agent part of the fleet. Who owns its egresses is on disk before it can ask for work.
+    async fn welcome(&mut self, join: Join) -> Result<(), Closed> {
+        let internal = || Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
+        let (reply, welcomed) = oneshot::channel();
+        let sent = self.shared.drive.send(DriveMessage::Join(Box::new(join), reply)).await;
+        sent.map_err(|_| internal())?;
+        let welcomed = welcomed.await.map_err(|_| internal())?;
+        let stored = match self.shared.store.save_egresses(welcomed.owners).await {
+            Ok(commit) => commit.await,
+            Err(error) => Err(error),
+        };
+        stored.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
+        let welcome = Welcome {
+            services: self.shared.services.policies(),
+            ledgers: welcomed.ledgers,
+            egresses: welcomed.egresses,
+            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+        };
+        let sent = say(&mut self.socket, &CoordinatorMessage::Welcome(welcome)).await;
+        sent.map_err(|()| Closed { code: 1011, reason: "the agent takes no frames".to_owned() })
+    }
+
+    /// Frames both ways. `Ok`: the agent went away.
+    async fn talk(&mut self, mut outgoing: mpsc::Receiver<Outgoing>) -> Result<(), Closed> {
+        let stuck = |()| Closed { code: 1011, reason: "the agent takes no frames".to_owned() };
+        let mut heard_at = Instant::now();
+        let mut ping_at = Instant::now() + HEARTBEAT.mul_f64(0.8 + 0.2 * fastrand::f64());
+        loop {
+            tokio::select! {
+                biased;
+                message = outgoing.recv() => match message {
+                    Some(Outgoing::Grants(grants)) => {
+                        say(&mut self.socket, &CoordinatorMessage::Grants(grants)).await.map_err(stuck)?;
+                    }
+                    Some(Outgoing::Ack(attempts)) => {
+                        say(&mut self.socket, &CoordinatorMessage::Ack(attempts)).await.map_err(stuck)?;
+                    }
+                    Some(Outgoing::Cancel(attempts)) => {
+                        say(&mut self.socket, &CoordinatorMessage::Cancel(attempts)).await.map_err(stuck)?;
+                    }
+                    Some(Outgoing::GoingAway(within_ms)) => {
+                        let away = CoordinatorMessage::GoingAway { after_ms: 0, within_ms };
+                        say(&mut self.socket, &away).await.map_err(stuck)?;
+                        return Err(Closed { code: 1001, reason: "the coordinator is stopping".to_owned() });
+                    }
+                    Some(Outgoing::Replaced) => {
+                        let reason = "another session of this agent has taken over; is its state dir used twice?";
+                        return Err(Closed { code: CLOSE_REPLACED, reason: reason.to_owned() });
+                    }
+                    None => return Ok(()),
+                },
+                frame = self.socket.recv() => {
+                    heard_at = Instant::now();
+                    match frame {
+                        Some(Ok(Message::Text(text))) => self.hear(text.as_str()).await?,
+                        Some(Ok(Message::Close(_))) | Some(Err(_)) | None => return Ok(()),
+                        Some(Ok(_)) => self.tell(DriveMessage::Heard(self.agent)).await?,
+                    }
+                }
+                () = sleep_until(heard_at + SILENCE) => return Ok(()),
+                () = sleep_until(ping_at) => {
+                    ping_at = Instant::now() + HEARTBEAT.mul_f64(0.8 + 0.2 * fastrand::f64());
+                    send(&mut self.socket, Message::Ping(Vec::new().into())).await.map_err(stuck)?;
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, frame: &str) -> Result<(), Closed> {
+        match read(frame, &AGENT_KINDS) {
+            Ok(AgentMessage::Results(reports)) => {
+                let services = &self.shared.services;
+                let results = reports.into_iter().map(|report| judge(services, report)).collect();
+                self.tell(DriveMessage::Results { agent: self.agent, results }).await
+            }
+            Ok(AgentMessage::Credit(grants)) => {
+                self.tell(DriveMessage::Credit { agent: self.agent, session: self.session, grants }).await
+            }
+            Ok(AgentMessage::Hello(_)) => Ok(()),
+            Ok(AgentMessage::Unsupported(kind)) => {
+                tracing::warn!(agent = %self.agent, "the agent does not know `{}`", kind.escape_debug());
+                Ok(())
+            }
+            Err(Some(kind)) => {
+                let answer = CoordinatorMessage::Unsupported(kind.chars().take(64).collect());
+                say(&mut self.socket, &answer)
+                    .await
+                    .map_err(|()| Closed { code: 1011, reason: "the agent takes no frames".to_owned() })
+            }
+            Err(None) => Err(Closed { code: 1002, reason: "this is no message".to_owned() }),
+        }
+    }
+
+    async fn tell(&mut self, message: DriveMessage) -> Result<(), Closed> {
+        let stopping = |_| Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
+        self.shared.drive.send(message).await.map_err(stopping)
+    }
+}
+
+/// What a report means, by the service's rules.
+fn judge(services: &Services, report: Report) -> Judged {
+    let Some((_, lookup)) = services.catalogue.service(&report.service) else {
+        return Judged { report, verdict: None, answer: None };
+    };
+    let verdict = match report.end {
+        CallEnd::Answered => Some(classify(lookup, Reply::Answer(&report.answer.0))),
+        CallEnd::Reset => Some(classify(lookup, Reply::Reset(&report.answer.0))),
+        _ => None,
+    };
+    let outcome = verdict.as_ref().and_then(answer_outcome);
+    let answer = outcome.map(|outcome| {
+        let config = services.find(&report.service).map(|id| services.config(id));
+        let mut answer = Answer {
+            outcome,
+            protocol: config.map_or("", |config| protocol(config.protocol)).to_owned(),
+            record: None,
+            raw: None,
+            raw_base64: None,
+            charset: None,
+        };
+        match decode(&report.answer.0, lookup.charset()) {
+            Raw::Text { text, charset } => {
+                answer.raw = Some(text.into_owned());
+                answer.charset = charset.map(str::to_owned);
+            }
+            Raw::Bytes => answer.raw_base64 = Some(STANDARD.encode(&report.answer.0)),
+        }
+        answer
+    });
+    Judged { report, verdict, answer }
+}
+
+async fn say(socket: &mut WebSocket, message: &CoordinatorMessage) -> Result<(), ()> {
+    let text = serde_json::to_string(message)
+        .map_err(|error| tracing::error!("a message cannot be written: {error}"))?;
+    send(socket, Message::Text(text.into())).await
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), ()> {
+    match timeout(PATIENCE, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(()),
+    }
+}
+
+async fn close(socket: &mut WebSocket, Closed { code, reason }: Closed) {
+    // RFC 6455 5.5: the reason is at most 123 bytes.
+    let reason: String = reason.chars().take(120).collect();
+    // The agent may be gone already.
+    let _ = send(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}
