@@ -1,5 +1,7 @@
 //! A job in memory: what the drive needs to grant its step, and what has become of it so far.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use egret_core::id::{BatchId, EgressId, JobId, ServiceId};
 use egret_core::retry::backoff;
 use egret_core::scheduler::{Class, Settlement, Step};
@@ -25,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) question: Box<[u8]>,
     pub(crate) attempts: Vec<AttemptView>,
     failures: u8,
+    /// The fingerprint of an answer in no known form: the same again, and it is what the service says.
+    odd: Option<u64>,
     refused_by: Vec<(EgressId, Instant)>,
 }
 
@@ -70,6 +74,7 @@ impl Job {
             question,
             attempts: Vec::new(),
             failures: 0,
+            odd: None,
             refused_by: Vec::new(),
         }
     }
@@ -123,8 +128,25 @@ impl Job {
                 "blocked",
                 "the service says that we are shut out; it is paused until it is resumed",
             )),
+            (CallEnd::Answered, Some(Verdict::Nonsense), Some(answer)) => {
+                let print = fingerprint(&report.answer.0);
+                if self.odd.replace(print) == Some(print) {
+                    return Next::Done(Box::new(answer));
+                }
+                self.failed(
+                    "bad_answer",
+                    "the answer has no known form, and no second one was the same",
+                    egress,
+                    rng,
+                    now,
+                )
+            }
             // A remote may reset after a whole answer; the classifier has judged whether it was one.
-            (CallEnd::Answered | CallEnd::Reset, Some(_), Some(answer)) => Next::Done(Box::new(answer)),
+            (CallEnd::Answered | CallEnd::Reset, Some(verdict), Some(answer))
+                if verdict != Verdict::Nonsense =>
+            {
+                Next::Done(Box::new(answer))
+            }
             (CallEnd::Answered, ..) => {
                 self.failed("bad_answer", "the answer was empty or made no sense", egress, rng, now)
             }
@@ -186,14 +208,21 @@ pub(crate) fn outcome(judged: &Judged) -> AttemptOutcome {
     }
 }
 
-/// What a verdict says about the object, if it is an answer at all.
+fn fingerprint(answer: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    answer.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a verdict says about the object, if it is an answer at all. One in no known form is an answer
+/// if it is given twice.
 pub(crate) fn answer_outcome(verdict: &Verdict) -> Option<AnswerOutcome> {
     match verdict {
-        Verdict::Found => Some(AnswerOutcome::Found),
+        Verdict::Found | Verdict::Nonsense => Some(AnswerOutcome::Found),
         Verdict::NotFound => Some(AnswerOutcome::NotFound),
         Verdict::Reserved => Some(AnswerOutcome::Reserved),
         Verdict::Invalid => Some(AnswerOutcome::Invalid),
-        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty | Verdict::Nonsense => None,
+        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty => None,
     }
 }
 
@@ -257,6 +286,29 @@ mod tests {
             assert!(matches!(after(&mut job, refused(), egress, true), Next::Again(_)));
         }
         assert!(matches!(after(&mut job, refused(), 2, true), Next::Failed(e) if e.code == "always_refused"));
+    }
+
+    #[test]
+    fn an_answer_in_no_known_form_counts_when_it_is_given_twice() {
+        let mut job = job();
+        let odd = |text: &str| {
+            let mut judged = judged(CallEnd::Answered, Some(Verdict::Nonsense));
+            judged.report.answer = Bytes(text.as_bytes().to_vec());
+            let answer = Answer {
+                outcome: AnswerOutcome::Found,
+                protocol: "whois".to_owned(),
+                record: None,
+                raw: Some(text.to_owned()),
+                raw_base64: None,
+                charset: None,
+            };
+            Judged { answer: Some(answer), ..judged }
+        };
+        assert!(matches!(after(&mut job, odd("a"), 0, false), Next::Again(step) if step.avoid.is_some()));
+        assert!(matches!(after(&mut job, odd("b"), 1, false), Next::Again(_)));
+        assert!(
+            matches!(after(&mut job, odd("b"), 2, false), Next::Done(answer) if answer.raw.as_deref() == Some("b"))
+        );
     }
 
     #[test]
