@@ -21,13 +21,20 @@ use crate::time::Instant;
 
 /// A closed connection may still count as open at the remote for this long (chosen: one slow round trip).
 const CLOSING: Duration = Duration::from_millis(50);
+/// Charges taken over from elsewhere at most: the largest quota that can be configured.
+const MOST_CHARGES: usize = 1_000_000;
+/// A snapshot has at most this many groups (chosen: a few KiB); it gives up at most one part in as many.
+const GROUPS: usize = 256;
+/// A host that could not send tries again after this long, doubled each time.
+const FIRST_STUMBLE: Duration = Duration::from_secs(1);
+const LONGEST_STUMBLE: Duration = Duration::from_secs(60);
 /// Times a remote names are honoured up to here.
 pub const LONGEST_NAMED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The spending of one egress at one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// When each unit was charged, oldest first; no more than the largest window can ask for.
+    /// When each unit was charged, oldest first; those that have left every window are dropped.
     charges: VecDeque<Instant>,
     /// Units taken by calls that have not ended.
     in_flight: u32,
@@ -37,6 +44,8 @@ pub struct Ledger {
     sent_at: Option<Instant>,
     /// The rest after refusals; `None` once a call has succeeded again.
     rest: Option<Rest>,
+    /// Until when the host does not try after it could not send, and how often in a row it could not.
+    stumble: Option<(Instant, u32)>,
 }
 
 /// A cool-down: the rest of an egress after a refusal.
@@ -64,8 +73,8 @@ pub enum Ready {
 /// A ledger as ages, newest first, so that it may be kept or sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Ages in milliseconds and how many charges are that old. Rounded down, which is the strict side;
-    /// negative for calls that may still be counted later than now.
+    /// Ages in milliseconds and how many charges are at least that old. Rounded down, which is the strict
+    /// side; negative for calls that may still be counted later than now. Many are put into groups.
     pub charges: Vec<(i64, u32)>,
     /// Calls that had not ended.
     pub in_flight: u32,
@@ -104,6 +113,9 @@ impl Ledger {
             }
             at = at.max(rest.until);
         }
+        if let Some((until, _)) = self.stumble {
+            at = at.max(until);
+        }
         if at <= now { Ready::Now } else { Ready::At(at) }
     }
 
@@ -126,14 +138,14 @@ impl Ledger {
     /// Charges a call in flight, which ended at `now`: its unit comes back a span later.
     pub fn charge(&mut self, limits: &Limits, now: Instant) {
         self.end_flight(limits, now);
-        self.record(limits, now);
+        self.record(limits, now, now);
     }
 
     /// Charges a call in flight that will get no answer, as if answered at `latest`, the last instant at
     /// which the remote may still count it.
     pub fn charge_unanswered(&mut self, limits: &Limits, now: Instant, latest: Instant) {
         self.end_flight(limits, now);
-        self.record(limits, latest.max(now));
+        self.record(limits, latest.max(now), now);
     }
 
     /// Gives the unit of a call back of which nothing left the host.
@@ -141,10 +153,19 @@ impl Ledger {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Charges `units` that were, or may have been, spent without a reservation here.
-    pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant) {
+    /// Gives the unit of a call back that the host was not able to send, and lets the pair wait a
+    /// moment: a host without a route would else take every step there is and fail it.
+    pub fn stumble(&mut self, now: Instant) {
+        self.refund();
+        let times = self.stumble.map_or(0, |(_, times)| times);
+        let wait = FIRST_STUMBLE.saturating_mul(2u32.saturating_pow(times)).min(LONGEST_STUMBLE);
+        self.stumble = Some((now + wait, times.saturating_add(1)));
+    }
+
+    /// Charges `units` that were, or may have been, spent without a reservation here, as of `at`.
+    pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
         for _ in 0..units.min(largest(limits)) {
-            self.record(limits, at);
+            self.record(limits, at, now);
         }
     }
 
@@ -209,11 +230,13 @@ impl Ledger {
 
     /// This ledger as ages.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let group = u32::try_from(self.charges.len().div_ceil(GROUPS)).unwrap_or(u32::MAX);
         let mut charges: Vec<(i64, u32)> = Vec::new();
         for charge in self.charges.iter().rev() {
             let age = age_ms(*charge, now);
             match charges.last_mut() {
-                Some((last, count)) if *last == age => *count += 1,
+                // A group is as young as its youngest member.
+                Some((last, count)) if *last == age || *count < group => *count += 1,
                 _ => charges.push((age, 1)),
             }
         }
@@ -236,7 +259,7 @@ impl Ledger {
             .flat_map(|(age, count)| std::iter::repeat_n(from_age(*age, now), *count as usize));
         let mut merged = VecDeque::with_capacity(self.charges.len());
         let mut mine = self.charges.iter().rev().copied();
-        let mut theirs = theirs.take(largest(limits) as usize);
+        let mut theirs = theirs.take(MOST_CHARGES);
         loop {
             let (a, b) = (mine.next(), theirs.next());
             match a.max(b) {
@@ -246,7 +269,7 @@ impl Ledger {
         }
         self.charges = merged;
         for _ in 0..other.in_flight.min(largest(limits)) {
-            self.record(limits, now + limits.timeout + limits.linger);
+            self.record(limits, now + limits.timeout + limits.linger, now);
         }
         if let Some((left_ms, refusals)) = other.rest {
             let left = Duration::from_millis(left_ms).min(LONGEST_NAMED + LONGEST_NAMED / 50);
@@ -258,15 +281,18 @@ impl Ledger {
 
     /// Charges everything that may have been sent, unknown to us, in a `gap` that ends at `now`.
     ///
-    /// No window admits more than its units per span, so the tightest one bounds the loss.
+    /// No window admits more than its units per span, so the tightest one bounds the loss. What was sent
+    /// last may still be counted until its time-out and linger have passed.
     pub fn spend_gap(&mut self, limits: &Limits, gap: Duration, now: Instant) {
         let spans = |span: Duration| gap.as_nanos() / span.as_nanos().max(1) + 1;
         let most = limits.windows.iter().map(|w| u128::from(w.units).saturating_mul(spans(w.span))).min();
-        self.spend(limits, most.map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)), now);
+        let latest = now + limits.timeout + limits.linger;
+        self.spend(limits, most.map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)), latest, now);
     }
 
     fn end_flight(&mut self, limits: &Limits, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.stumble = None;
         if let Some(cap) = limits.concurrency {
             self.closing.push_back(now + CLOSING);
             while self.closing.len() > cap as usize {
@@ -275,14 +301,17 @@ impl Ledger {
         }
     }
 
-    /// Adds a charge in order and drops those that no window can ask for.
-    fn record(&mut self, limits: &Limits, at: Instant) {
+    /// Adds a charge in order and drops those that have left every window.
+    ///
+    /// Not by number: a quota that is lowered and raised again must find what was spent before.
+    fn record(&mut self, limits: &Limits, at: Instant, now: Instant) {
         let mut index = self.charges.len();
         while index > 0 && self.charges[index - 1] > at {
             index -= 1;
         }
         self.charges.insert(index, at);
-        while self.charges.len() > largest(limits) as usize {
+        let longest = limits.windows.iter().map(|w| w.span).max().unwrap_or(Duration::ZERO);
+        while self.charges.front().is_some_and(|oldest| *oldest + longest <= now) {
             self.charges.pop_front();
         }
     }

@@ -16,7 +16,9 @@ mod queue;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use lane::{Lane, Place};
+use lane::Lane;
+#[cfg(test)]
+use lane::Place;
 pub use queue::Class;
 
 use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
@@ -53,7 +55,9 @@ pub enum Settlement {
     },
     /// Sent, or perhaps sent, but not answered; the remote may still count it for a while.
     Unanswered,
-    /// Nothing left the agent's host.
+    /// Nothing left the agent's host: the grant was taken back.
+    Withdrawn,
+    /// Nothing left the agent's host: it was not able to send.
     NotSent,
 }
 
@@ -64,7 +68,7 @@ pub enum Event {
     Enqueue(Step),
     /// The job has ended or was given up: its waiting step is forgotten. A running one is charged as usual.
     Withdraw(JobId),
-    /// An attempt ended. One that is not known (any more) is charged all the same.
+    /// An attempt ended. One that was given up as lost is charged again: it may have been counted late.
     Settle {
         /// Which one.
         attempt: AttemptId,
@@ -204,6 +208,8 @@ pub struct Scheduler {
     agents: HashMap<AgentId, Agent>,
     steps: HashMap<JobId, (Step, Standing)>,
     flights: HashMap<AttemptId, Flight>,
+    /// Attempts that were given up and may still be heard of.
+    lost: BTreeSet<AttemptId>,
     touched: BTreeSet<ServiceId>,
     timers: BTreeSet<(Instant, ServiceId)>,
     commands: VecDeque<Command>,
@@ -223,6 +229,7 @@ impl Scheduler {
             agents: HashMap::new(),
             steps: HashMap::new(),
             flights: HashMap::new(),
+            lost: BTreeSet::new(),
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
@@ -244,7 +251,6 @@ impl Scheduler {
             Event::AgentDown(agent) => {
                 if let Some(gone) = self.agents.remove(&agent) {
                     gone.egresses.into_iter().for_each(|egress| self.egress_down(egress));
-                    gone.starved.into_iter().for_each(|(s, e)| self.lanes[s.0 as usize].place(e, Place::Out));
                 }
             }
             Event::Adopt { attempt, job, service, egress } => self.adopt(attempt, job, service, egress, now),
@@ -293,6 +299,26 @@ impl Scheduler {
             Some((_, Standing::Running(attempt))) => Some(*attempt),
             _ => None,
         }
+    }
+
+    /// Whether a step of this job waits or runs.
+    pub fn has_step(&self, job: JobId) -> bool {
+        self.steps.contains_key(&job)
+    }
+
+    /// Whether this attempt's end is news: it is in flight, or was given up as lost.
+    pub fn expects(&self, attempt: AttemptId) -> bool {
+        self.flights.contains_key(&attempt) || self.lost.contains(&attempt)
+    }
+
+    /// The egress that an attempt in flight left from.
+    pub fn left_from(&self, attempt: AttemptId) -> Option<EgressId> {
+        self.flights.get(&attempt).map(|flight| flight.egress)
+    }
+
+    /// Attempts in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     /// The ledger of a pair, if it has been used.
@@ -346,29 +372,37 @@ impl Scheduler {
     ) {
         let flight = self.flights.remove(&attempt);
         let spread = self.rng.f64();
-        // What we granted is known better here than by who reports it.
-        let (service, egress) = flight.map_or((service, egress), |flight| (flight.service, flight.egress));
-        if let Some(flight) = flight {
-            self.lanes[service.0 as usize].overdue.remove(&(flight.lost_at, attempt));
-            if self.steps.get(&flight.job).is_some_and(|(_, s)| *s == Standing::Running(attempt)) {
-                self.steps.remove(&flight.job);
+        let Some(flight) = flight else {
+            // Lost and charged before, and counted again since it may have been counted late; anything else
+            // is an old result told again, which its agent's ledger has covered.
+            if self.lost.remove(&attempt)
+                && !matches!(settlement, Settlement::NotSent | Settlement::Withdrawn)
+            {
+                self.ledger(service, egress, |ledger, limits| {
+                    ledger.spend(limits, 1, now, now);
+                    if let Settlement::Refused { named } = settlement {
+                        ledger.refuse(limits, Instant::ZERO, named, spread, now);
+                    }
+                });
             }
+            return;
+        };
+        let Flight { job, service, egress, granted_at, lost_at } = flight;
+        self.lanes[service.0 as usize].overdue.remove(&(lost_at, attempt));
+        if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
+            self.steps.remove(&job);
         }
-        let sent_at = flight.map_or(Instant::ZERO, |flight| flight.granted_at);
-        self.ledger(service, egress, |ledger, limits| {
-            match (settlement, flight.is_some()) {
-                (Settlement::NotSent, true) => ledger.refund(),
-                (Settlement::NotSent, false) => {}
-                (Settlement::Unanswered, true) => ledger.charge_unanswered(limits, now, now + limits.linger),
-                (Settlement::Unanswered, false) => ledger.spend(limits, 1, now + limits.linger),
-                (_, true) => ledger.charge(limits, now),
-                // Lost before and charged then; it was counted at some time up to now.
-                (_, false) => ledger.spend(limits, 1, now),
+        self.ledger(service, egress, |ledger, limits| match settlement {
+            Settlement::Withdrawn => ledger.refund(),
+            Settlement::NotSent => ledger.stumble(now),
+            Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
+            Settlement::Answered => {
+                ledger.charge(limits, now);
+                ledger.recover(granted_at);
             }
-            match settlement {
-                Settlement::Answered => ledger.recover(sent_at),
-                Settlement::Refused { named } => ledger.refuse(limits, sent_at, named, spread, now),
-                Settlement::Unanswered | Settlement::NotSent => {}
+            Settlement::Refused { named } => {
+                ledger.charge(limits, now);
+                ledger.refuse(limits, granted_at, named, spread, now);
             }
         });
     }

@@ -160,7 +160,7 @@ proptest! {
         let now = at(5_000);
         let ledger = |charges: &[u64]| {
             let mut ledger = Ledger::default();
-            charges.iter().for_each(|ms| ledger.spend(&limits, 1, at(*ms)));
+            charges.iter().for_each(|ms| ledger.spend(&limits, 1, at(*ms), at(*ms)));
             ledger
         };
         let (a, b) = (ledger(&a), ledger(&b));
@@ -255,7 +255,51 @@ fn an_unknown_gap_is_charged_with_all_that_its_windows_let_through() {
     assert_eq!(ledger.used(&limits, 0, at(10_000)), 15);
     assert_eq!(ledger.used(&limits, 1, at(10_000)), 15);
     ledger.spend_gap(&limits, Duration::from_secs(1_000_000), at(10_000));
-    assert_eq!(ledger.used(&limits, 1, at(10_000)), 1_000);
+    assert_eq!(ledger.used(&limits, 1, at(10_000)), 1_015);
+}
+
+#[test]
+fn a_quota_that_is_lowered_and_raised_again_finds_what_was_spent() {
+    let wide = terms(&[(1_000, 86_400_000)], Counting::Sliding).limits();
+    let narrow = terms(&[(100, 86_400_000)], Counting::Sliding).limits();
+    let mut ledger = Ledger::default();
+    ledger.spend(&wide, 1_000, at(1_000), at(1_000));
+    ledger.spend(&narrow, 1, at(2_000), at(2_000));
+    let mut restored = Ledger::default();
+    restored.merge(&narrow, &ledger.snapshot(at(3_000)), at(3_000));
+    assert_eq!((ledger.used(&wide, 0, at(3_000)), restored.used(&wide, 0, at(3_000))), (1_001, 1_001));
+}
+
+#[test]
+fn a_long_log_fits_into_few_groups_that_are_never_older_than_their_members() {
+    let limits = terms(&[(10_000, 86_400_000)], Counting::Sliding).limits();
+    let mut ledger = Ledger::default();
+    (0..10_000).for_each(|n| ledger.spend(&limits, 1, at(n * 10), at(n * 10)));
+    let snapshot = ledger.snapshot(at(100_000));
+    assert!(snapshot.charges.len() <= GROUPS, "{}", snapshot.charges.len());
+    assert_eq!(snapshot.charges.iter().map(|group| group.1).sum::<u32>(), 10_000);
+    let mut restored = Ledger::default();
+    restored.merge(&limits, &snapshot, at(100_000));
+    let (Ready::At(exact), Ready::At(coarse)) =
+        (ledger.ready(&limits, at(100_000)), restored.ready(&limits, at(100_000)))
+    else {
+        panic!("both are full")
+    };
+    assert!(coarse >= exact && coarse.since(exact) <= Duration::from_millis(10 * 40), "{exact:?} {coarse:?}");
+}
+
+#[test]
+fn a_host_that_cannot_send_waits_a_moment_longer_each_time() {
+    let limits = terms(&[(5, 1_000)], Counting::Sliding).limits();
+    let mut ledger = Ledger::default();
+    for (ms, wait) in [(0, 1_000), (1_000, 2_000), (3_000, 4_000)] {
+        ledger.reserve(at(ms));
+        ledger.stumble(at(ms));
+        assert_eq!(ledger.ready(&limits, at(ms)), Ready::At(at(ms + wait)));
+    }
+    ledger.reserve(at(7_000));
+    ledger.charge(&limits, at(7_000));
+    assert_eq!(ledger.ready(&limits, at(7_000)), Ready::Now);
 }
 
 #[test]

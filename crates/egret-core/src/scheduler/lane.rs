@@ -1,6 +1,7 @@
 //! One service: its queue, its seats, and the turn that brings them together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::queue::Queue;
 use super::{Command, Flight, Scheduler, Standing};
@@ -8,6 +9,11 @@ use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
 use crate::ledger::{Ledger, Ready};
 use crate::quota::Limits;
 use crate::time::Instant;
+
+/// Lost attempts remembered, so that a late result is told from one told twice.
+const MOST_LOST: usize = 100_000;
+/// A step that avoids an egress waits this long for another, no longer.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Where a seat is; always in exactly one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +166,7 @@ impl Scheduler {
         for egress in aside {
             // Steps that failed here go elsewhere, if anything else is fit to take them in time.
             let mut served = Served::Unfit;
-            if !self.elsewhere(service, egress) {
+            if !self.elsewhere(service, egress, now) {
                 served = Served::Granted;
                 while served == Served::Granted {
                     served = self.serve(service, egress, false, now);
@@ -195,13 +201,18 @@ impl Scheduler {
         lane.ready.pop_front()
     }
 
-    /// Whether another egress is up that does not rest from this service.
-    fn elsewhere(&self, service: ServiceId, egress: EgressId) -> bool {
-        let seats = &self.lanes[service.0 as usize].seats;
+    /// Whether another egress could take a step now or soon.
+    fn elsewhere(&self, service: ServiceId, egress: EgressId, now: Instant) -> bool {
+        let Lane { seats, limits, .. } = &self.lanes[service.0 as usize];
         self.roster.iter().any(|other| {
+            let agent = self.egresses[other.0 as usize].agent.and_then(|agent| self.agents.get(&agent));
+            let is_soon = |seat: &Seat| match seat.ledger.ready(limits, now) {
+                Ready::Now | Ready::OnCompletion => true,
+                Ready::At(at) => at <= now + SOON,
+            };
             *other != egress
-                && self.egresses[other.0 as usize].agent.is_some()
-                && seats.get(other).is_none_or(|seat| seat.ledger.rest().is_none())
+                && agent.is_some_and(|agent| agent.credit > 0)
+                && seats.get(other).is_none_or(is_soon)
         })
     }
 
@@ -253,6 +264,10 @@ impl Scheduler {
             let lane = &mut self.lanes[service.0 as usize];
             lane.overdue.pop_first();
             let Some(Flight { job, egress, .. }) = self.flights.remove(&attempt) else { continue };
+            self.lost.insert(attempt);
+            while self.lost.len() > MOST_LOST {
+                self.lost.pop_first();
+            }
             lane.change(egress, |ledger, limits| ledger.charge(limits, now));
             lane.make_ready(egress);
             if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {

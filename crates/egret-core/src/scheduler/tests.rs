@@ -186,6 +186,53 @@ fn a_step_past_its_deadline_expires_whether_it_waits_or_backs_off() {
 }
 
 #[test]
+fn a_host_that_cannot_send_does_not_swallow_the_queue() {
+    let mut scheduler = fleet(2, limits(1_000, Duration::from_secs(1)));
+    (1..=100).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let mut broken = 0;
+    let mut granted = grants(&mut scheduler, at(0));
+    for ms in 1..1_000 {
+        for (job, egress, attempt) in std::mem::take(&mut granted) {
+            let settlement = if egress == EgressId(0) { Settlement::NotSent } else { Settlement::Answered };
+            broken += u32::from(egress == EgressId(0));
+            settle(&mut scheduler, attempt, egress, settlement, at(ms));
+            if settlement == Settlement::NotSent {
+                scheduler.handle(Event::Enqueue(step(job)), at(ms));
+            }
+        }
+        granted = grants(&mut scheduler, at(ms));
+    }
+    assert!(broken <= 50 && scheduler.backlog(SERVICE).0 == 0, "{broken}, {:?}", scheduler.backlog(SERVICE));
+}
+
+#[test]
+fn steps_that_avoid_an_egress_do_not_idle_it_when_the_other_is_far_from_ready() {
+    let mut scheduler = fleet(2, limits(1, Duration::from_secs(86_400)));
+    scheduler.handle(Event::Enqueue(Step { avoid: Some(EgressId(0)), ..step(1) }), at(0));
+    let first = grants(&mut scheduler, at(0));
+    settle(&mut scheduler, first[0].2, EgressId(1), Settlement::Answered, at(10));
+    (2..=20).for_each(|job| {
+        scheduler.handle(Event::Enqueue(Step { avoid: Some(EgressId(0)), ..step(job) }), at(10));
+    });
+    assert_eq!(grants(&mut scheduler, at(10)).iter().map(|g| g.1).collect::<Vec<_>>(), [EgressId(0)]);
+}
+
+#[test]
+fn a_result_that_is_told_twice_counts_once() {
+    let mut scheduler = fleet(1, limits(5, Duration::from_secs(1)));
+    scheduler.handle(Event::Enqueue(step(1)), at(0));
+    let granted = grants(&mut scheduler, at(0));
+    assert!(scheduler.expects(granted[0].2));
+    for ms in [10, 20, 30] {
+        settle(&mut scheduler, granted[0].2, EgressId(0), Settlement::Answered, at(ms));
+        assert!(!scheduler.expects(granted[0].2));
+    }
+    let used =
+        scheduler.seat(SERVICE, EgressId(0)).map(|ledger| ledger.used(scheduler.limits(SERVICE), 0, at(40)));
+    assert_eq!(used, Some(1));
+}
+
+#[test]
 fn a_paused_service_grants_nothing_until_it_is_resumed() {
     let mut scheduler = fleet(1, limits(5, Duration::from_secs(1)));
     scheduler.handle(Event::Pause(SERVICE), at(0));
@@ -262,7 +309,7 @@ proptest! {
                     let (job, egress, attempt) = flights.swap_remove(flight % flights.len());
                     let settlement = match how {
                         0 => Settlement::Refused { named: None },
-                        1 => Settlement::NotSent,
+                        1 => Settlement::Withdrawn,
                         2 => Settlement::Unanswered,
                         _ => Settlement::Answered,
                     };
@@ -273,7 +320,7 @@ proptest! {
                         *running = false;
                         scheduler.handle(Event::Enqueue(step(job)), now);
                     }
-                    if settlement != Settlement::NotSent {
+                    if settlement != Settlement::Withdrawn {
                         ends.entry(egress).or_default().push(now);
                     }
                 }
