@@ -13,7 +13,7 @@ use std::time::Duration;
 use egret_core::ledger::{Ledger, Ready};
 use egret_core::quota::{Limits, Quota, Terms};
 use egret_core::time::Instant;
-use governor::clock::{Clock, Reference};
+use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
@@ -27,7 +27,7 @@ pub(crate) type Held = (Grant, Instant);
 /// Lets calls of one egress to one service through, one at a time.
 pub(crate) struct Gate {
     pub(crate) ledger: Ledger,
-    pub(crate) limits: Arc<Limits>,
+    limits: Arc<Limits>,
     held: VecDeque<Held>,
     guard: Guard,
 }
@@ -49,8 +49,26 @@ impl Gate {
         Self { ledger: Ledger::default(), limits, held: VecDeque::new(), guard: Guard::new(terms) }
     }
 
+    /// The service's terms are others now: the ledger keeps what it knows, the guard starts anew.
+    pub(crate) fn retune(&mut self, terms: &Terms, limits: Arc<Limits>) {
+        if limits != self.limits {
+            self.guard = Guard::new(terms);
+        }
+        self.limits = limits;
+    }
+
+    /// The call could not be sent: its unit is given back.
+    pub(crate) fn refund(&mut self) {
+        self.ledger.refund();
+        self.guard.spare += 1;
+    }
+
     pub(crate) fn hold(&mut self, grant: Grant, now: Instant) {
         self.held.push_back((grant, now));
+    }
+
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits)
     }
 
     /// Takes back the grants that have not left, all of them or one.
@@ -85,6 +103,8 @@ impl Gate {
 struct Guard {
     limiter: RateLimiter<NotKeyed, InMemoryState, GuardClock, NoOpMiddleware<Nanos>>,
     clock: GuardClock,
+    /// Calls it let through that never left: it cannot take them back, so they are let through again.
+    spare: u32,
 }
 
 impl Guard {
@@ -97,10 +117,14 @@ impl Guard {
         let rate =
             Rate::with_period(interval).unwrap_or(Rate::per_second(NonZeroU32::MIN)).allow_burst(burst);
         let clock = GuardClock::default();
-        Self { limiter: RateLimiter::direct_with_clock(rate, clock.clone()), clock }
+        Self { limiter: RateLimiter::direct_with_clock(rate, clock.clone()), clock, spare: 0 }
     }
 
-    fn trips(&self, now: Instant) -> bool {
+    fn trips(&mut self, now: Instant) -> bool {
+        if self.spare > 0 {
+            self.spare -= 1;
+            return false;
+        }
         self.clock.0.store(now.as_micros().saturating_mul(1_000), Ordering::Relaxed);
         self.limiter.check().is_err()
     }
@@ -118,11 +142,6 @@ impl Clock for GuardClock {
     }
 }
 
-const _: fn() = || {
-    fn is_reference<T: Reference>() {}
-    is_reference::<Nanos>();
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +150,11 @@ mod tests {
     use egret_wire::value::Bytes;
 
     fn gate(units: u32) -> Gate {
+        let (terms, limits) = terms(units);
+        Gate::new(&terms, limits)
+    }
+
+    fn terms(units: u32) -> (Terms, Arc<Limits>) {
         let terms = Terms {
             quotas: vec![Quota { units, per: Duration::from_secs(1), burst: None }],
             counting: Counting::Sliding,
@@ -140,7 +164,8 @@ mod tests {
             timeout: Duration::from_secs(1),
             linger: Duration::ZERO,
         };
-        Gate::new(&terms, Arc::new(terms.limits()))
+        let limits = Arc::new(terms.limits());
+        (terms, limits)
     }
 
     fn grant(n: u64) -> Grant {
@@ -158,7 +183,7 @@ mod tests {
                 match gate.pass(now) {
                     Pass::Go((grant, _)) => {
                         assert_eq!(grant.attempt.0, n);
-                        gate.ledger.charge(&gate.limits.clone(), now);
+                        gate.ledger.charge(&gate.limits(), now);
                         break;
                     }
                     Pass::Wait(at) => now = at,
@@ -178,6 +203,22 @@ mod tests {
             gate.ledger = Ledger::default();
         }
         assert!(matches!(gate.pass(Instant::ZERO), Pass::Tripped(_)));
+    }
+
+    #[test]
+    fn the_guard_stays_still_through_calls_that_could_not_leave_and_through_new_terms() {
+        let mut gate = gate(1);
+        (0..6).for_each(|n| gate.hold(grant(n), Instant::ZERO));
+        for _ in 0..5 {
+            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+            gate.refund();
+        }
+        let (terms, limits) = terms(10);
+        gate.retune(&terms, limits);
+        (6..10).for_each(|n| gate.hold(grant(n), Instant::ZERO));
+        for _ in 0..5 {
+            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+        }
     }
 
     #[test]

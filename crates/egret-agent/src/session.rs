@@ -58,7 +58,7 @@ impl From<LinkError> for End {
 /// A wrong setting, a coordinator that was never reached, or one that does not let this agent in. A
 /// coordinator that goes away later is waited for.
 pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
-    let mut rng = fastrand::Rng::new();
+    let rng = fastrand::Rng::new();
     let link = Link::new(&options.coordinator)?;
     let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
     let mut identity = Identity::open(&options.state_dir)?;
@@ -77,15 +77,8 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     }
     let judge = Judge::new(options.allow_private.clone());
     let clock = Clock::start();
-    let mut agent = Agent {
-        worker: Worker::new(clock, judge, addresses.len()),
-        clock,
-        link,
-        identity,
-        addresses,
-        boot: rng.u64(..),
-        rng,
-    };
+    let mut agent =
+        Agent { worker: Worker::new(clock, judge, addresses.len()), clock, link, identity, addresses, rng };
     tokio::select! {
         biased;
         () = &mut stop => Ok(()),
@@ -114,7 +107,6 @@ struct Agent {
     link: Link,
     identity: Identity,
     addresses: Vec<IpAddr>,
-    boot: u64,
     clock: Clock,
     worker: Worker,
     rng: fastrand::Rng,
@@ -174,12 +166,25 @@ impl Agent {
         };
         let mut locals = BTreeMap::new();
         let mut egresses = Vec::new();
+        let mut broken = None;
         for local in self.addresses.clone() {
-            let seen =
-                self.link.post::<Observed>("/agent/v1/observe", &serde_json::json!({}), Some(local)).await;
-            let Observed { address, proof } = seen.map_err(End::from)?;
-            locals.insert(address.clone(), local);
-            egresses.push(EgressClaim { address, proof });
+            match self.link.post::<Observed>("/agent/v1/observe", &serde_json::json!({}), Some(local)).await {
+                Ok(Observed { address, proof }) => {
+                    let memory = self.worker.memory(&address);
+                    locals.insert(address.clone(), local);
+                    egresses.push(EgressClaim { address, proof, memory });
+                }
+                // An address may have gone, or not reach the coordinator; the others can work.
+                Err(error) => broken = Some((local, End::from(error))),
+            }
+        }
+        if let Some((local, end)) = broken {
+            if egresses.is_empty() {
+                return Err(end);
+            }
+            if let End::Broken(reason) = end {
+                tracing::warn!("{local} cannot be used: {reason}");
+            }
         }
         let mut socket = self.link.session().await?;
         let challenge: Challenge = match receive(&mut socket).await? {
@@ -196,7 +201,6 @@ impl Agent {
             signature: self.identity.sign(&challenge.to_sign(&agent)),
             agent,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot: self.boot,
             egresses,
             ledgers: self.worker.ledgers(),
             in_flight: self.worker.in_flight(),
@@ -218,15 +222,16 @@ impl Agent {
         welcome: Welcome,
         mut locals: BTreeMap<String, IpAddr>,
     ) -> End {
-        let others =
-            locals.keys().filter(|address| !welcome.egresses.contains(address)).cloned().collect::<Vec<_>>();
-        if !others.is_empty() {
-            tracing::warn!("another agent speaks for {}; it stays idle here", others.join(", "));
+        let granted: Vec<String> = welcome.egresses.iter().map(|grant| grant.address.clone()).collect();
+        let idle: Vec<&str> =
+            locals.keys().map(String::as_str).filter(|a| !granted.iter().any(|g| g == a)).collect();
+        if !idle.is_empty() {
+            tracing::warn!("another agent speaks for {}; it stays idle here", idle.join(", "));
         }
-        locals.retain(|address, _| welcome.egresses.contains(address));
-        tracing::info!("session with {} for {}", self.link.url, welcome.egresses.join(", "));
+        tracing::info!("session with {} for {}", self.link.url, granted.join(", "));
+        locals.retain(|address, _| granted.contains(address));
         self.worker.set_policy(welcome.services);
-        self.worker.begin(locals, welcome.ledgers);
+        self.worker.begin(locals, welcome.egresses, welcome.ledgers);
         let heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 30_000));
         let mut heard_at = Instant::now();
         let mut ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
@@ -297,7 +302,7 @@ impl Agent {
                 return Err(End::Asked(Duration::from_millis(wait)));
             }
             Ok(CoordinatorMessage::Unsupported(kind)) => {
-                tracing::warn!("the coordinator does not know `{kind}`")
+                tracing::warn!("the coordinator does not know `{kind}`");
             }
             Ok(CoordinatorMessage::Challenge(_) | CoordinatorMessage::Welcome(_)) => {}
             Err(Some(kind)) => send(socket, &AgentMessage::Unsupported(kind)).await?,

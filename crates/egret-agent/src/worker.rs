@@ -9,8 +9,8 @@ use egret_core::ledger::Snapshot;
 use egret_core::quota::{self, Limits, Quota, Terms};
 use egret_core::time::Instant;
 use egret_wire::agent::{
-    Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, Grant, InFlight, LedgerEntry, LedgerState, Protocol,
-    Report, ServicePolicy,
+    Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, EgressGrant, Grant, InFlight, LedgerEntry, LedgerState,
+    Protocol, Report, ServicePolicy,
 };
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     services: HashMap<String, Service>,
     /// Observed address → the local one to bind.
     egresses: BTreeMap<String, IpAddr>,
+    /// Observed address → the number that shows that the ledgers of its last welcome are held here.
+    memories: BTreeMap<String, u64>,
     gates: BTreeMap<GateKey, Gate>,
     timers: BTreeSet<(Instant, GateKey)>,
     flying: BTreeMap<Attempt, GateKey>,
@@ -64,6 +66,7 @@ impl Worker {
             judge: Arc::new(judge),
             services: HashMap::new(),
             egresses: BTreeMap::new(),
+            memories: BTreeMap::new(),
             gates: BTreeMap::new(),
             timers: BTreeSet::new(),
             flying: BTreeMap::new(),
@@ -95,8 +98,8 @@ impl Worker {
         for policy in policies {
             let terms = terms(&policy);
             let limits = Arc::new(terms.limits());
-            for gate in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
-                gate.1.limits = Arc::clone(&limits);
+            for (_, gate) in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
+                gate.retune(&terms, Arc::clone(&limits));
             }
             self.services.insert(policy.id.clone(), Service { policy, terms, limits });
         }
@@ -104,15 +107,21 @@ impl Worker {
 
     /// A new session has begun: which local address speaks for which egress, and what the coordinator
     /// remembers of them.
-    pub(crate) fn begin(&mut self, egresses: BTreeMap<String, IpAddr>, memory: Vec<LedgerEntry>) {
+    pub(crate) fn begin(
+        &mut self,
+        egresses: BTreeMap<String, IpAddr>,
+        granted: Vec<EgressGrant>,
+        memory: Vec<LedgerEntry>,
+    ) {
         self.egresses = egresses;
         let now = self.clock.now();
         for LedgerEntry { egress, service, state } in memory {
             if let Some(gate) = self.gate(&service, &egress) {
-                let limits = Arc::clone(&gate.limits);
+                let limits = gate.limits();
                 gate.ledger.merge(&limits, &snapshot(state), now);
             }
         }
+        self.memories.extend(granted.into_iter().map(|grant| (grant.address, grant.memory)));
         let most = CREDIT_PER_EGRESS * u32::try_from(self.egresses.len()).unwrap_or(u32::MAX);
         self.unannounced = most.saturating_sub(u32::try_from(self.flying.len()).unwrap_or(u32::MAX));
         self.fresh = self.outbox.attempts();
@@ -123,6 +132,11 @@ impl Worker {
         let held: Vec<Held> = self.gates.values_mut().flat_map(|gate| gate.withdraw(|_| true)).collect();
         self.give_back(held, "the session ended before the call could leave");
         self.timers.clear();
+    }
+
+    /// Shows that what the coordinator once told about an address is still known here.
+    pub(crate) fn memory(&self, address: &str) -> Option<u64> {
+        self.memories.get(address).copied()
     }
 
     /// What was spent, for the coordinator.
@@ -157,9 +171,7 @@ impl Worker {
                     touched.insert((grant.service.clone(), grant.egress.clone()));
                     gate.hold(grant, now);
                 }
-                None => {
-                    self.give_back(vec![(grant, now)], "this agent does not know the service or the egress")
-                }
+                None => self.refuse((grant, now), "this agent does not know the service or the egress"),
             }
         }
         touched.into_iter().for_each(|key| self.pump(key));
@@ -192,14 +204,14 @@ impl Worker {
         let key = (grant.service.clone(), grant.egress.clone());
         self.flying.remove(&grant.attempt);
         if let Some(gate) = self.gates.get_mut(&key) {
-            let limits = Arc::clone(&gate.limits);
+            let limits = gate.limits();
             match outcome.end {
-                CallEnd::NotSent | CallEnd::Withdrawn => gate.ledger.refund(),
+                CallEnd::NotSent | CallEnd::Withdrawn => gate.refund(),
                 CallEnd::TimedOut | CallEnd::Unreachable => {
                     gate.ledger.charge_unanswered(&limits, ended_at, ended_at + limits.linger);
                 }
                 CallEnd::Answered | CallEnd::Reset | CallEnd::TooLong => {
-                    gate.ledger.charge(&limits, ended_at)
+                    gate.ledger.charge(&limits, ended_at);
                 }
             }
         }
@@ -238,9 +250,8 @@ impl Worker {
                         egress = key.1,
                         "the guard stopped a call that the ledger let through; this is a defect, please report it"
                     );
-                    gate.ledger.spend(&gate.limits.clone(), 1, now);
-                    let waited = now.since(held.1);
-                    self.keep(held.0, Outcome::not_sent("guard_tripped"), waited, Duration::ZERO, now);
+                    gate.ledger.spend(&gate.limits(), 1, now, now);
+                    self.refuse(held, "guard_tripped");
                 }
                 Pass::Wait(at) => {
                     self.timers.insert((at, key));
@@ -254,9 +265,9 @@ impl Worker {
     fn launch(&mut self, key: &GateKey, (grant, since): Held, now: Instant) {
         let (Some(service), Some(from)) = (self.services.get(&key.0), self.egresses.get(&key.1)) else {
             if let Some(gate) = self.gates.get_mut(key) {
-                gate.ledger.refund();
+                gate.refund();
             }
-            return self.give_back(vec![(grant, since)], "the service was withdrawn");
+            return self.refuse((grant, since), "the service was withdrawn");
         };
         self.flying.insert(grant.attempt, key.clone());
         let call = Call {
@@ -279,6 +290,13 @@ impl Worker {
         });
     }
 
+    /// A grant that this host cannot carry out.
+    fn refuse(&mut self, (grant, since): Held, reason: &str) {
+        let now = self.clock.now();
+        self.keep(grant, Outcome::not_sent(reason), now.since(since), Duration::ZERO, now);
+    }
+
+    /// Grants that were not carried out, by nobody's fault: they may be granted again at once.
     fn give_back(&mut self, grants: Vec<Held>, reason: &str) {
         let now = self.clock.now();
         for (grant, since) in grants {

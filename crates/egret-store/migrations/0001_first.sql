@@ -100,7 +100,7 @@ CREATE TABLE ledgers (
 CREATE TABLE egresses (
     address   TEXT PRIMARY KEY,
     agent     INTEGER NOT NULL,
-    boot      INTEGER NOT NULL,   -- any 64 bits, so it may read as a negative number
+    memory      INTEGER NOT NULL,   -- any 64 bits, so it may read as a negative number
     since_ms  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

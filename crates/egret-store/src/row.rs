@@ -217,8 +217,8 @@ pub struct EgressRow {
     pub address: String,
     /// The agent that owns it.
     pub agent: AgentId,
-    /// A number that agent made up when its process started: tells whether its memory is unbroken.
-    pub boot: u64,
+    /// A number made up for that agent's login: whoever shows it has an unbroken memory since.
+    pub memory: u64,
     /// When it came, in milliseconds since 1970.
     pub since_ms: u64,
 }

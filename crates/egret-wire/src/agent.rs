@@ -127,8 +127,6 @@ pub struct Hello {
     pub version: String,
     /// Signature over [`Challenge::to_sign`], base64.
     pub signature: String,
-    /// Made up at its start: the same number means that its memory is unbroken.
-    pub boot: u64,
     /// The addresses it calls from.
     pub egresses: Vec<EgressClaim>,
     /// What was spent, by the agent's own count.
@@ -144,6 +142,18 @@ pub struct EgressClaim {
     pub address: String,
     /// From [`Observed`].
     pub proof: String,
+    /// From the last [`EgressGrant`] for this address that this process got: its memory since then is unbroken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+}
+
+/// An address that an agent speaks for from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressGrant {
+    /// As observed.
+    pub address: String,
+    /// Made up for this login. Whoever shows it again has the ledgers of this welcome, and all since.
+    pub memory: u64,
 }
 
 /// The ledger of one egress at one service.
@@ -189,7 +199,7 @@ pub struct Welcome {
     /// What the coordinator remembers of these egresses and the agent cannot.
     pub ledgers: Vec<LedgerEntry>,
     /// The egresses granted to this agent; others are spoken for by another agent.
-    pub egresses: Vec<String>,
+    pub egresses: Vec<EgressGrant>,
     /// A frame of any kind is due from either side at least this often.
     pub heartbeat_ms: u64,
 }

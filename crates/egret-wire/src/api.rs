@@ -450,6 +450,9 @@ pub struct ServiceView {
     pub source: Option<String>,
     /// Its terms of use.
     pub terms_url: Option<String>,
+    /// Nothing of it is granted until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
     /// Where this entry was written: a file, or `catalogue`.
     pub origin: String,
 }

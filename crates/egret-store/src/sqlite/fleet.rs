@@ -93,7 +93,7 @@ pub(super) fn save_egresses(db: &Connection, egresses: &[EgressRow]) -> Result<(
         save.execute(params![
             egress.address,
             agent,
-            egress.boot.cast_signed(),
+            egress.memory.cast_signed(),
             column::whole(egress.since_ms)
         ])?;
     }
@@ -102,11 +102,11 @@ pub(super) fn save_egresses(db: &Connection, egresses: &[EgressRow]) -> Result<(
 
 /// Every egress ever seen.
 pub(super) fn egresses(db: &Connection) -> Result<Vec<EgressRow>> {
-    rows(db, "SELECT address, agent, boot, since_ms FROM egresses ORDER BY address", [], |row| {
+    rows(db, "SELECT address, agent, memory, since_ms FROM egresses ORDER BY address", [], |row| {
         Ok(EgressRow {
             address: row.get(0)?,
             agent: AgentId(column::number(row, 1)?),
-            boot: column::number(row, 2)?,
+            memory: column::number(row, 2)?,
             since_ms: column::number(row, 3)?,
         })
     })

@@ -99,10 +99,10 @@ pub(crate) async fn the_last_checkpoint_of_a_ledger_counts(home: &dyn Home) {
 
 pub(crate) async fn the_last_owner_of_an_egress_counts(home: &dyn Home) {
     let store = home.open();
-    let egress = |address: &str, agent, boot| EgressRow {
+    let egress = |address: &str, agent, memory| EgressRow {
         address: address.into(),
         agent: AgentId(agent),
-        boot,
+        memory,
         since_ms: 10,
     };
     let first = vec![egress("192.0.2.1", 1, 7), egress("192.0.2.2", 1, 7)];
