@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -26,7 +28,7 @@ use egret_core::id::IdMaker;
 use egret_core::time::Instant;
 use egret_store::Store;
 use egret_wire::api::Health;
-use egret_wire::problem::{Code, Problem};
+use egret_wire::problem::{Code, MEDIA_TYPE, Problem};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use accept::{progress, reopen};
@@ -116,6 +118,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(|| async {
             Failure::new(Code::MethodNotAllowed, "this path takes other methods; docs/api.md lists them")
         })
+        .layer(middleware::map_response(as_problem))
         .with_state(shared)
 }
 
@@ -131,7 +134,31 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         return Json(Health { status: "ok".to_owned(), missing }).into_response();
     }
     let health = Health { status: Code::NotReady.as_str().to_owned(), missing };
-    (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
+}
+
+/// Runs a request to its end, whether its caller waits for the answer or hangs up.
+async fn to_the_end(
+    request: impl Future<Output = Result<Response, Failure>> + Send + 'static,
+) -> Result<Response, Failure> {
+    // As many as there are connections, each bounded by its own waits.
+    match tokio::spawn(request).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Failure::new(Code::Internal, format!("the request failed: {error}"))),
+    }
+}
+
+/// Turns what the framework refuses by itself into a problem like every other.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == MEDIA_TYPE);
+    if !status.is_client_error() || is_problem {
+        return response;
+    }
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::InvalidField };
+    let detail =
+        format!("the request does not fit this path: {}", status.canonical_reason().unwrap_or("refused"));
+    Failure(Problem::new(code, detail).with_status(status.as_u16())).into_response()
 }
 
 /// A problem for handlers that only need to say so.

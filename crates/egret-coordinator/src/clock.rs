@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use egret_core::time::Instant;
 
+/// What the clock shows at its start: far enough from zero that ages of a year still lie on it.
+const EPOCH: Instant = Instant::from_micros(400 * 24 * 3600 * 1_000_000);
+
 /// Reads the clocks; copies read the same ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -16,12 +19,12 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Instant {
-        Instant::ZERO + self.origin.elapsed()
+        EPOCH + self.origin.elapsed()
     }
 
     /// The runtime's name for an instant, to wait for.
     pub(crate) fn deadline(self, at: Instant) -> tokio::time::Instant {
-        self.origin + at.since(Instant::ZERO)
+        self.origin + at.since(EPOCH)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Starting and stopping: store, drive, recorder, listener.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use egret_core::id::{IdMaker, JobId};
+use egret_core::id::{BatchId, IdMaker, JobId};
 use egret_store::{SqliteStore, Start, Store, StoreError};
 use egret_wire::api::{TokenRequest, TokenView};
 use egret_wire::problem::Problem;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::api::{self, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
-use crate::drive::{Drive, Memory, Message, Parts};
+use crate::drive::{Drive, Job, Memory, Message, Parts};
 use crate::join::Proofs;
 use crate::recorder::{QUEUE, Recorder};
 use crate::services::Services;
@@ -96,6 +97,7 @@ impl Coordinator {
             recorder: finished,
             waiters: Arc::clone(&waiters),
             open_jobs: Arc::clone(&open_jobs),
+            sessions: Arc::clone(&sessions),
         });
         let drive = tokio::spawn(drive.run(messages, safe_jobs));
         let recorder =
@@ -162,33 +164,30 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
 /// Every job that has not ended is queued again; its attempts so far are charged in the ledgers.
 async fn queue_again(shared: &Shared) -> Result<(), StartError> {
     let mut after = JobId(0);
-    let mut count = 0usize;
+    let mut by_batch: BTreeMap<Option<BatchId>, Vec<Job>> = BTreeMap::new();
     loop {
         let rows = shared.store.open_jobs(after, PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = last.id;
-        count += rows.len();
-        let mut by_batch = std::collections::BTreeMap::new();
         let mut ended = Vec::new();
         for row in rows {
             match api::reopen(shared, &row) {
-                Ok(job) => by_batch.entry(row.batch).or_insert_with(Vec::new).push(job),
+                Ok(job) => by_batch.entry(row.batch).or_default().push(job),
                 Err(outcome) => ended.push(outcome),
             }
         }
         shared.store.append_outcomes(ended).await?.await?;
-        for (batch, jobs) in by_batch {
-            let progress = match batch {
-                Some(id) => api::progress(shared, id).await?.map(|progress| (id, progress)),
-                None => None,
-            };
-            shared.open_jobs.fetch_add(jobs.len(), Ordering::Relaxed);
-            // The drive lives as long as this function's caller.
-            let _ = shared.drive.send(Message::Submit { jobs, batch: progress }).await;
-        }
     }
-    if count > 0 {
-        tracing::info!("{count} jobs that had not ended are queued again");
+    // Only now are the counts of every batch what they will start from.
+    for (batch, jobs) in by_batch {
+        let progress = match batch {
+            Some(id) => api::progress(shared, id).await?.map(|progress| (id, progress)),
+            None => None,
+        };
+        tracing::info!("{} jobs that had not ended are queued again", jobs.len());
+        shared.open_jobs.fetch_add(jobs.len(), Ordering::Relaxed);
+        // The drive lives as long as this function's caller.
+        let _ = shared.drive.send(Message::Submit { jobs, batch: progress }).await;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The drive: the one loop that owns budgets and jobs in memory.
 //!
 //! Messages come in, the scheduler decides, grants and outcomes go out. Nothing here waits for a
-//! network; it waits for the recorder only when more outcomes are under way than its queue holds.
+//! network. When the disk falls behind, granting stops; questions are still answered.
 
 mod fleet;
 mod job;
@@ -11,16 +11,16 @@ mod settle;
 mod views;
 mod welcome;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
-use egret_core::scheduler::{Command, Event, Scheduler};
+use egret_core::scheduler::{Command, Event, Scheduler, Settlement};
 use egret_core::time::Instant;
-use egret_store::{EndState, LedgerRow, OutcomeRow, Store};
+use egret_store::{Commit, EndState, LedgerRow, OutcomeRow, Store};
 use egret_wire::agent::{Attempt, Grant, LedgerState};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
@@ -35,12 +35,16 @@ pub(crate) use welcome::{Join, Welcomed};
 
 use crate::clock::{Clock, wall_ms};
 use crate::config::NewEgress;
-use crate::recorder::Finished;
+use crate::recorder::{Finished, Sessions};
 use crate::services::Services;
 use crate::session::Outgoing;
 
 /// How often ledgers that changed are written down.
 const CHECKPOINT: Duration = Duration::from_secs(2);
+/// Nothing is granted when the last checkpoint on disk is older than this: it bounds what a crash costs.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+/// Nothing is granted while this many outcomes wait for the recorder.
+const MOST_UNWRITTEN: usize = 8_192;
 /// Messages taken in one turn at most, so that timers are not starved.
 const TURN: usize = 256;
 
@@ -85,8 +89,13 @@ pub(crate) struct Drive {
     recorder: mpsc::Sender<Finished>,
     waiters: Waiters,
     open_jobs: Arc<AtomicUsize>,
-    /// Outcomes of this turn, on their way to the recorder.
-    finished: Vec<Finished>,
+    sessions: Sessions,
+    /// When the last checkpoint that is on disk was taken, in microseconds of the clock.
+    stamped_at: Arc<AtomicU64>,
+    /// The inbox has closed: this is the last checkpoint.
+    stopping: bool,
+    /// Outcomes on their way to the recorder.
+    finished: VecDeque<Finished>,
     /// Agents with grants to send at the end of the turn.
     granted: BTreeSet<AgentId>,
     /// When an egress last answered for a service.
@@ -107,11 +116,25 @@ pub(crate) struct Parts {
     pub(crate) waiters: Waiters,
     /// Counts the open jobs: up where they are accepted, down here.
     pub(crate) open_jobs: Arc<AtomicUsize>,
+    /// Kept here, so that it always names the session that the drive talks to.
+    pub(crate) sessions: Sessions,
 }
 
 impl Drive {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { services, memory, new_egress, start, clock, store, recorder, waiters, open_jobs } = parts;
+        let Parts {
+            services,
+            memory,
+            new_egress,
+            start,
+            clock,
+            store,
+            recorder,
+            waiters,
+            open_jobs,
+            sessions,
+        } = parts;
+        let stamped_at = Arc::new(AtomicU64::new(clock.now().as_micros()));
         let mut rng = fastrand::Rng::new();
         let scheduler = Scheduler::new(services.limits(), start, rng.fork());
         Self {
@@ -130,7 +153,10 @@ impl Drive {
             recorder,
             waiters,
             open_jobs,
-            finished: Vec::new(),
+            sessions,
+            stamped_at,
+            stopping: false,
+            finished: VecDeque::new(),
             granted: BTreeSet::new(),
             answered: HashMap::new(),
             dirty: BTreeSet::new(),
@@ -155,22 +181,56 @@ impl Drive {
             }
             let now = self.clock.now();
             messages.drain(..).for_each(|message| self.take(message, now));
-            self.scheduler.tick(now);
-            while let Some(command) = self.scheduler.next_command() {
-                self.obey(command, now);
+            if self.may_grant(now) {
                 self.scheduler.tick(now);
+                while let Some(command) = self.scheduler.next_command() {
+                    self.obey(command, now);
+                    self.scheduler.tick(now);
+                }
             }
-            self.send_grants();
-            for finished in self.finished.drain(..) {
-                // The recorder outlives the drive.
-                let _ = self.recorder.send(finished).await;
-            }
+            self.send_grants(now);
+            self.hand_over();
             if now >= checkpoint_at {
-                self.checkpoint(now).await;
+                if let Some(commit) = self.checkpoint(now).await {
+                    let stamped_at = Arc::clone(&self.stamped_at);
+                    // One every two seconds, each over with its commit.
+                    tokio::spawn(async move {
+                        if commit.await.is_ok() {
+                            stamped_at.fetch_max(now.as_micros(), Ordering::Relaxed);
+                        }
+                    });
+                }
                 checkpoint_at = now + CHECKPOINT;
             }
         }
-        self.checkpoint(self.clock.now()).await;
+        self.stopping = true;
+        for finished in std::mem::take(&mut self.finished) {
+            // The recorder outlives the drive.
+            let _ = self.recorder.send(finished).await;
+        }
+        if let Some(commit) = self.checkpoint(self.clock.now()).await {
+            // What is not written down counts as spent at the next start.
+            let _ = commit.await;
+        }
+    }
+
+    /// Whether the disk keeps up: outcomes are being written, and so are checkpoints.
+    ///
+    /// After a crash everything that may have been granted since the last checkpoint counts as spent;
+    /// that is bounded because without checkpoints nothing is granted for longer than a lease.
+    fn may_grant(&self, now: Instant) -> bool {
+        let stamped_at = Instant::from_micros(self.stamped_at.load(Ordering::Relaxed));
+        self.finished.len() < MOST_UNWRITTEN && now.since(stamped_at) < LEASE
+    }
+
+    /// Outcomes to the recorder, as many as it takes; the rest when it has written some.
+    fn hand_over(&mut self) {
+        while let Some(finished) = self.finished.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(finished)) = self.recorder.try_send(finished) {
+                self.finished.push_front(finished);
+                return;
+            }
+        }
     }
 
     fn take(&mut self, message: Message, now: Instant) {
@@ -212,7 +272,7 @@ impl Drive {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Grant { attempt, job, service, egress, agent } => {
-                self.grant(attempt, job, service, egress, agent)
+                self.grant(attempt, job, service, egress, agent);
             }
             Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
             Command::Expired(job) => {
@@ -265,9 +325,12 @@ impl Drive {
         };
         let Some(open) = self.jobs.get_mut(&job) else { return };
         open.note(view);
-        let step = open.step();
-        self.no_longer_running(job);
-        self.scheduler.handle(Event::Enqueue(step), now);
+        // A stray of an earlier start may be lost while another attempt of the job waits or runs.
+        if !self.scheduler.has_step(job) {
+            let step = open.step();
+            self.no_longer_running(job);
+            self.scheduler.handle(Event::Enqueue(step), now);
+        }
     }
 
     /// Ends a job, once, and tells whoever waits.
@@ -294,7 +357,7 @@ impl Drive {
             // Whoever waited may have given up.
             let _ = waiter.send(Arc::clone(&outcome));
         }
-        self.finished.push(Finished { outcome, report });
+        self.finished.push_back(Finished { outcome, report });
     }
 
     /// Gives up an open job; false: it has ended or is not known.
@@ -304,10 +367,12 @@ impl Drive {
         }
         if let Some(attempt) = self.scheduler.running(job) {
             self.no_longer_running(job);
-            let attempt = Attempt(job.0, 1, attempt.start, attempt.count);
-            for connected in self.fleet.agents.values() {
-                // Best effort: what has left is spent and charged as usual.
-                let _ = connected.outgoing.try_send(Outgoing::Cancel(vec![attempt]));
+            let owner = self.scheduler.left_from(attempt).map(|egress| self.fleet.egress(egress).owner);
+            if let Some((agent, connected)) =
+                owner.and_then(|agent| self.fleet.agents.get_mut(&agent).map(|c| (agent, c)))
+            {
+                connected.cancels.push(Attempt(job.0, 1, attempt.start, attempt.count));
+                self.granted.insert(agent);
             }
         }
         self.end(job, EndState::Cancelled, None, None, None, now);
@@ -334,37 +399,71 @@ impl Drive {
         }
     }
 
-    /// One frame of grants for each agent that got some.
-    fn send_grants(&mut self) {
+    /// One frame of grants, and one of what was given up, for each agent that has some.
+    fn send_grants(&mut self, now: Instant) {
         for agent in std::mem::take(&mut self.granted) {
             let Some(connected) = self.fleet.agents.get_mut(&agent) else { continue };
-            let grants = std::mem::take(&mut connected.grants);
-            if connected.outgoing.try_send(Outgoing::Grants(grants)).is_err() {
-                tracing::warn!(
-                    agent = connected.name,
-                    "the session takes no grants; they will count as lost"
-                );
+            let (grants, cancels) =
+                (std::mem::take(&mut connected.grants), std::mem::take(&mut connected.cancels));
+            if !cancels.is_empty() {
+                // Best effort: what has left is spent and charged as usual.
+                let _ = connected.outgoing.try_send(Outgoing::Cancel(cancels));
             }
+            let handed = if grants.is_empty() {
+                Ok(())
+            } else {
+                connected.outgoing.try_send(Outgoing::Grants(grants))
+            };
+            let Err(
+                mpsc::error::TrySendError::Full(Outgoing::Grants(grants))
+                | mpsc::error::TrySendError::Closed(Outgoing::Grants(grants)),
+            ) = handed
+            else {
+                continue;
+            };
+            // The session is stuck or over: nothing of this has left, and nothing more goes there.
+            let session = connected.session;
+            self.leave(agent, session, now);
+            grants.iter().for_each(|grant| self.take_back(grant, now));
+        }
+    }
+
+    /// A grant that was never handed over.
+    fn take_back(&mut self, grant: &Grant, now: Instant) {
+        let Attempt(job, _, start, count) = grant.attempt;
+        let (job, attempt) = (JobId(job), AttemptId { start, count });
+        let found = (self.services.find(&grant.service), self.fleet.find(&grant.egress));
+        let (Some(service), Some(egress)) = found else { return };
+        self.no_longer_running(job);
+        self.scheduler
+            .handle(Event::Settle { attempt, service, egress, settlement: Settlement::Withdrawn }, now);
+        if let Some(open) = self.jobs.get(&job) {
+            self.scheduler.handle(Event::Enqueue(open.step()), now);
         }
     }
 
     /// Writes down the ledgers that changed, and that up to now nothing else did.
-    async fn checkpoint(&mut self, now: Instant) {
+    async fn checkpoint(&mut self, now: Instant) -> Option<Commit> {
         let taken_ms = wall_ms();
-        let mut rows =
-            vec![LedgerRow { egress: String::new(), service: String::new(), taken_ms, state: Vec::new() }];
-        for (service, egress) in std::mem::take(&mut self.dirty) {
-            let state = self.ledger_state(service, egress, now);
-            rows.push(LedgerRow {
-                egress: self.fleet.address(egress).to_owned(),
-                service: self.services.name(service).to_owned(),
-                taken_ms,
-                state: serde_json::to_vec(&state).unwrap_or_default(),
-            });
-        }
-        // Not awaited to the end: the next checkpoint says more, and what is not known counts as spent.
-        if let Err(error) = self.store.save_ledgers(rows).await {
-            tracing::error!("the ledgers could not be written down: {error}");
+        let is_clean = self.stopping && self.scheduler.in_flight() == 0;
+        let stamps =
+            self.fleet.ids().map(|egress| memory::stamp(self.fleet.address(egress), taken_ms, is_clean));
+        let mut rows: Vec<LedgerRow> = stamps.collect();
+        let dirty = std::mem::take(&mut self.dirty);
+        rows.extend(
+            dirty.into_iter().map(|(service, egress)| self.ledger_row(service, egress, taken_ms, now)),
+        );
+        let written = self.store.save_ledgers(rows).await;
+        written.inspect_err(|error| tracing::error!("the ledgers could not be written down: {error}")).ok()
+    }
+
+    fn ledger_row(&self, service: ServiceId, egress: EgressId, taken_ms: u64, now: Instant) -> LedgerRow {
+        let state = self.ledger_state(service, egress, now);
+        LedgerRow {
+            egress: self.fleet.address(egress).to_owned(),
+            service: self.services.name(service).to_owned(),
+            taken_ms,
+            state: serde_json::to_vec(&state).unwrap_or_default(),
         }
     }
 

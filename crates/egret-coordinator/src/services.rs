@@ -51,7 +51,7 @@ impl Services {
         self.configs.iter().map(policy).collect()
     }
 
-    pub(crate) fn view(&self, service: ServiceId) -> ServiceView {
+    pub(crate) fn view(&self, service: ServiceId, paused: bool) -> ServiceView {
         let config = self.config(service);
         ServiceView {
             id: config.lookup.id().to_owned(),
@@ -62,6 +62,7 @@ impl Services {
             zones: config.lookup.zones().to_vec(),
             source: config.source.clone(),
             terms_url: config.terms_url.clone(),
+            paused,
             origin: config.origin.clone(),
         }
     }

@@ -72,7 +72,6 @@ pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Sh
         Err(_) => return tracing::warn!("login from {peer} took too long"),
     };
     let (agent, session) = (join.agent.id, join.session);
-    shared.sessions.insert(agent, join.outgoing.clone());
     let mut live = Session { socket, shared: Arc::clone(&shared), agent, session };
     match live.welcome(join).await {
         Ok(()) => {
@@ -80,13 +79,8 @@ pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Sh
                 close(&mut live.socket, closed).await;
             }
         }
-        Err(closed) => {
-            drop(outgoing);
-            close(&mut live.socket, closed).await;
-        }
+        Err(closed) => close(&mut live.socket, closed).await,
     }
-    // A newer session of the agent may have taken the entry over.
-    shared.sessions.remove_if(&agent, |_, sender| sender.is_closed());
     let _ = shared.drive.send(DriveMessage::Leave { agent, session }).await;
 }
 
@@ -120,14 +114,14 @@ async fn login(socket: &mut WebSocket, shared: &Shared) -> Result<Option<Login>,
                 reason: format!("the proof of {} does not hold; prove it again", claim.address),
             });
         }
-        if !addresses.contains(&claim.address) {
-            addresses.push(claim.address);
+        if !addresses.iter().any(|(address, _)| *address == claim.address) {
+            addresses.push((claim.address, claim.memory));
         }
     }
     let (sender, outgoing) = mpsc::channel(OUTGOING);
     let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
-    let Hello { version, boot, ledgers, in_flight, .. } = hello;
-    let join = Join { agent, session, version, boot, addresses, ledgers, in_flight, outgoing: sender };
+    let Hello { version, ledgers, in_flight, .. } = hello;
+    let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing: sender };
     Ok(Some((join, outgoing)))
 }
 
@@ -164,10 +158,14 @@ impl Session {
         let sent = self.shared.drive.send(DriveMessage::Join(Box::new(join), reply)).await;
         sent.map_err(|_| internal())?;
         let welcomed = welcomed.await.map_err(|_| internal())?;
-        let stored = match self.shared.store.save_egresses(welcomed.owners).await {
-            Ok(commit) => commit.await,
-            Err(error) => Err(error),
+        let store = &self.shared.store;
+        let stored = async {
+            let ledgers = store.save_ledgers(welcomed.rows).await?;
+            let owners = store.save_egresses(welcomed.owners).await?;
+            ledgers.await?;
+            owners.await
         };
+        let stored = stored.await;
         stored.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
         let welcome = Welcome {
             services: self.shared.services.policies(),

@@ -118,6 +118,11 @@ pub(crate) async fn cancel(
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
     let id = parse(&text)?;
+    let kept = shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    if kept.end.is_none() {
+        // Whichever end is written first stands; the upload looks which it was.
+        shared.store.end_batch(id, BatchEnd::Cancelled).await?.await?;
+    }
     shared
         .ask(move |drive, now| {
             let open: Vec<_> =

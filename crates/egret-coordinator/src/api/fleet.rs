@@ -11,7 +11,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
-use egret_core::id::AgentId;
+use egret_core::id::{AgentId, ServiceId};
 use egret_core::scheduler::Event;
 use egret_store::{EnrolRequest, Enrolment};
 use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
@@ -72,7 +72,11 @@ pub(crate) async fn services(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<ServiceView>>, Failure> {
     paging(&query, &[])?;
-    let items = shared.services.ids().map(|id| shared.services.view(id)).collect();
+    let ids: Vec<ServiceId> = shared.services.ids().collect();
+    let asked = ids.clone();
+    let paused: Vec<bool> =
+        shared.ask(move |drive, _| asked.iter().map(|id| drive.scheduler.is_paused(*id)).collect()).await?;
+    let items = ids.into_iter().zip(paused).map(|(id, paused)| shared.services.view(id, paused)).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -83,7 +87,7 @@ pub(crate) async fn pause(
 ) -> Result<Json<ServiceView>, Failure> {
     let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
     shared.ask(move |drive, now| drive.scheduler.handle(Event::Pause(service), now)).await?;
-    Ok(Json(shared.services.view(service)))
+    Ok(Json(shared.services.view(service, true)))
 }
 
 /// `POST /v1/services/{id}/resume`.
@@ -93,7 +97,7 @@ pub(crate) async fn resume(
 ) -> Result<Json<ServiceView>, Failure> {
     let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
     shared.ask(move |drive, now| drive.scheduler.handle(Event::Resume(service), now)).await?;
-    Ok(Json(shared.services.view(service)))
+    Ok(Json(shared.services.view(service, false)))
 }
 
 /// `POST /v1/join-tokens`; an empty body asks for one use within an hour.

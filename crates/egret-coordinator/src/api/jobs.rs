@@ -14,7 +14,9 @@ use egret_store::{EndState, JobFilter, Kept, OutcomeRow};
 use egret_wire::api::{JobRequest, JobResult, JobState, JobView, Page};
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::{Span, Time};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::accept::{Accepted, Spec, accept, release, reserve};
@@ -29,6 +31,9 @@ const MOST_ITEMS: usize = 10_000;
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// The longest wait for an answer that a caller may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// How long a commit takes, about, and how many of them a reader waits for a job that is on its way to disk.
+const COMMIT: Duration = Duration::from_millis(10);
+const COMMITS_WAITED: usize = 200;
 /// Items on a page: unless told, and at most.
 const PAGE: usize = 100;
 const MOST_PAGE: usize = 1_000;
@@ -59,7 +64,12 @@ pub(crate) async fn submit(
                         "a JSON body is at most 16 MiB; send more as application/x-ndjson",
                     )
                 })?;
-            keys::once(&shared, &headers, &bytes, || json(&shared, &bytes, wait)).await
+            // In a task of its own: a caller that hangs up must not leave a job half submitted.
+            let request = async move {
+                let headers = headers;
+                keys::once(&shared, &headers, &bytes, || json(&shared, &bytes, wait)).await
+            };
+            super::to_the_end(request).await
         }
         "application/x-ndjson" => upload::stream(shared, upload::Lines::Json, &query, &headers, body).await,
         "text/plain" => upload::stream(shared, upload::Lines::Targets, &query, &headers, body).await,
@@ -75,7 +85,7 @@ pub(crate) async fn submit(
 
 async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Result<Response, Failure> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        let items: Vec<Box<serde_json::value::RawValue>> = serde_json::from_slice(bytes)
+        let AtMost(items) = serde_json::from_slice(bytes)
             .map_err(|error| Failure::new(Code::InvalidJson, format!("the body does not parse: {error}")))?;
         if items.len() > MOST_ITEMS {
             return Err(Failure::new(
@@ -90,6 +100,34 @@ async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Res
     let accepted = accept(shared, request, None)?;
     reserve(shared, 1)?;
     one(shared, accepted, wait).await
+}
+
+/// The items of an array, no more than one too many: a long one is not to be held only to be refused.
+struct AtMost(Vec<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for AtMost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = AtMost;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of jobs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<AtMost, A::Error> {
+                let mut items = Vec::new();
+                while items.len() <= MOST_ITEMS
+                    && let Some(item) = seq.next_element()?
+                {
+                    items.push(item);
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(AtMost(items))
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
 }
 
 /// Stores and submits one job, and waits for its end if asked to.
@@ -133,10 +171,17 @@ pub(crate) async fn show(
 
 async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
-    // The drive first: what it has let go of by then is on disk.
-    let live = shared.ask(move |drive, _| drive.live(id)).await?;
-    let kept = shared.store.job(id).await?.ok_or_else(|| not_found("job", text))?;
-    with_live(kept, live)
+    for _ in 0..COMMITS_WAITED {
+        // The drive first: what it has let go of by then is on disk.
+        let live = shared.ask(move |drive, _| drive.live(id)).await?;
+        match (shared.store.job(id).await?, &live) {
+            (Some(kept), _) => return with_live(kept, live),
+            (None, Live::Unknown) => break,
+            // A waited lookup is answered before its commit, and asked for at once.
+            (None, _) => tokio::time::sleep(COMMIT).await,
+        }
+    }
+    Err(not_found("job", text))
 }
 
 /// `DELETE /v1/jobs/{id}`: cancelling what has ended changes nothing.
@@ -150,14 +195,12 @@ pub(crate) async fn cancel(
 }
 
 /// The query of `GET /v1/jobs`; labels are `label.KEY=VALUE`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+struct ListQuery {
     batch: Option<String>,
     state: Option<String>,
     service: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
-    #[serde(flatten)]
     rest: HashMap<String, String>,
 }
 

@@ -55,8 +55,12 @@ pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
         }
         KeyClaim::Answered(bytes) => return replay(&bytes),
     }
-    match request().await {
-        Ok(response) => keep(shared, key, response).await,
+    let answered = match request().await {
+        Ok(response) => keep(shared, key.clone(), response).await,
+        Err(failure) => Err(failure),
+    };
+    match answered {
+        Ok(response) => Ok(response),
         Err(failure) => {
             shared.store.release_key(key).await?.await?;
             Err(failure)

@@ -69,8 +69,11 @@ pub(super) async fn stream(
         return Err(Failure::new(Code::InvalidField, detail).at("/Idempotency-Key"));
     }
     let options = match lines {
-        Lines::Json => query.keys().next().map_or(Ok(None), |key| Err(unknown_parameter(key)))?,
-        Lines::Targets => Some(options(query)?),
+        Lines::Json => {
+            options(query)?;
+            Said::Fields(query.clone())
+        }
+        Lines::Targets => Said::All(Box::new(options(query)?)),
     };
     let mut batch = Receiving::open(shared).await?;
     let mut chunks = body.into_data_stream();
@@ -87,7 +90,7 @@ pub(super) async fn stream(
         }
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
             let line = buffer.split_to(end + 1);
-            batch.bytes(&line[..end], options.as_ref()).await?;
+            batch.bytes(&line[..end], &options).await?;
         }
         if buffer.len() > MOST_LINE {
             let detail =
@@ -96,8 +99,30 @@ pub(super) async fn stream(
         }
     }
     let rest = buffer.split();
-    batch.bytes(&rest, options.as_ref()).await?;
+    batch.bytes(&rest, &options).await?;
     batch.close().await
+}
+
+/// What the query string says.
+enum Said {
+    /// Everything but the target.
+    All(Box<JobRequest>),
+    /// What holds for every line that does not say otherwise.
+    Fields(HashMap<String, String>),
+}
+
+fn with_fields(line: &[u8], fields: &HashMap<String, String>) -> Read {
+    let Ok(mut object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line) else {
+        return read_request(line);
+    };
+    for (key, value) in fields {
+        let value =
+            if key == "exact" { serde_json::Value::Bool(value == "true") } else { value.clone().into() };
+        object.entry(key.clone()).or_insert(value);
+    }
+    let line =
+        serde_json::to_vec(&object).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    read_request(&line)
 }
 
 /// What the query string says of every target.
@@ -167,7 +192,7 @@ impl Receiving {
     }
 
     /// Takes one line of a stream, without its end.
-    async fn bytes(&mut self, line: &[u8], options: Option<&JobRequest>) -> Result<(), Failure> {
+    async fn bytes(&mut self, line: &[u8], options: &Said) -> Result<(), Failure> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = if self.line == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -180,9 +205,10 @@ impl Receiving {
             return Err(Failure::new(Code::TooLarge, detail));
         }
         let request = match options {
-            None => read_request(line),
-            Some(options) => match std::str::from_utf8(line) {
-                Ok(target) => Ok(JobRequest { target: target.to_owned(), ..options.clone() }),
+            Said::Fields(fields) if fields.is_empty() => read_request(line),
+            Said::Fields(fields) => with_fields(line, fields),
+            Said::All(options) => match std::str::from_utf8(line) {
+                Ok(target) => Ok(JobRequest { target: target.to_owned(), ..(**options).clone() }),
                 Err(_) => Err(Failure::new(Code::InvalidTarget, "the line is not UTF-8")),
             },
         };
@@ -228,7 +254,11 @@ impl Receiving {
     }
 
     /// The body has ended: once all of it is on disk, its jobs may run.
-    async fn close(mut self) -> Result<Response, Failure> {
+    async fn close(self) -> Result<Response, Failure> {
+        super::to_the_end(self.finish()).await
+    }
+
+    async fn finish(mut self) -> Result<Response, Failure> {
         self.flush().await?;
         for commit in std::mem::take(&mut self.commits) {
             commit.await?;
@@ -237,6 +267,13 @@ impl Receiving {
         let end = BatchEnd::Closed { jobs: total, rejected: self.rejected_total };
         self.shared.store.end_batch(self.id, end).await?.await?;
         self.is_closed = true;
+        let kept = self.shared.store.batch(self.id).await?;
+        if kept.is_none_or(|kept| kept.end == Some(BatchEnd::Cancelled)) {
+            release(&self.shared, self.jobs.len());
+            return Ok(
+                (StatusCode::ACCEPTED, Json(batches::current(&self.shared, self.id).await?)).into_response()
+            );
+        }
         let progress = Progress::new(total, [0; 4], self.shared.clock.now());
         let jobs = std::mem::take(&mut self.jobs);
         let submit = Message::Submit { jobs, batch: Some((self.id, progress)) };

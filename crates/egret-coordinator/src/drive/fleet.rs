@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use egret_core::id::{AgentId, EgressId};
 use egret_core::time::Instant;
-use egret_wire::agent::Grant;
+use egret_wire::agent::{Attempt, Grant};
 use egret_wire::api::{EgressView, Liveness};
 use egret_wire::value::Time;
 use tokio::sync::mpsc;
@@ -20,9 +20,13 @@ pub(crate) struct Connected {
     pub(crate) version: String,
     pub(crate) credit: u32,
     pub(crate) egresses: Vec<EgressId>,
+    /// Addresses it proved that another agent spoke for.
+    pub(crate) refused: Vec<String>,
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
     /// Grants of this turn, to go out in one frame.
     pub(crate) grants: Vec<Grant>,
+    /// Attempts given up in this turn, likewise.
+    pub(crate) cancels: Vec<Attempt>,
     pub(crate) seen: (Instant, u64),
 }
 
@@ -30,11 +34,12 @@ pub(crate) struct Connected {
 #[derive(Debug)]
 pub(crate) struct Egress {
     pub(crate) address: String,
-    /// Who spoke for it last, and that agent's boot number.
+    /// Who spoke for it last.
     pub(crate) owner: AgentId,
     pub(crate) owner_name: String,
     pub(crate) tags: Vec<String>,
-    pub(crate) boot: u64,
+    /// Shown again by whoever has the ledgers of that agent's welcome, and all since.
+    pub(crate) memory: u64,
     pub(crate) is_up: bool,
     pub(crate) seen_ms: Option<u64>,
 }

@@ -51,8 +51,6 @@ pub(crate) enum Next {
     Failed(JobError),
     /// The same step again, somewhere.
     Again(Step),
-    /// As before, and nobody asks this service any more for now.
-    Pause(JobError),
 }
 
 impl Job {
@@ -124,7 +122,7 @@ impl Job {
                 }
                 Next::Again(self.step())
             }
-            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Blocked), _) => Next::Pause(error(
+            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Blocked), _) => Next::Failed(error(
                 "blocked",
                 "the service says that we are shut out; it is paused until it is resumed",
             )),
@@ -185,7 +183,8 @@ impl Job {
 /// What an attempt's end means for budgets.
 pub(crate) fn settlement(judged: &Judged) -> Settlement {
     match (judged.report.end, &judged.verdict) {
-        (CallEnd::NotSent | CallEnd::Withdrawn, _) => Settlement::NotSent,
+        (CallEnd::Withdrawn, _) => Settlement::Withdrawn,
+        (CallEnd::NotSent, _) => Settlement::NotSent,
         (CallEnd::TimedOut | CallEnd::Unreachable, _) => Settlement::Unanswered,
         (_, Some(Verdict::Refused { wait })) => Settlement::Refused { named: *wait },
         (_, Some(Verdict::Blocked)) => Settlement::Refused { named: None },

@@ -11,8 +11,13 @@ use egret_core::ledger::Snapshot;
 use egret_store::{EgressRow, LedgerRow};
 use egret_wire::agent::LedgerState;
 
+use super::LEASE;
+
 /// The wall clock may have been stepped this much while nobody looked (chosen).
 const CLOCK_SLACK_MS: u64 = 5_000;
+
+/// What the stamp of an orderly stop says.
+const CLEAN: &[u8] = b"clean";
 
 /// What the store kept of earlier starts.
 #[derive(Debug, Default)]
@@ -20,16 +25,17 @@ pub(crate) struct Memory {
     /// Egress → service → checkpoint.
     ledgers: HashMap<String, HashMap<String, (u64, LedgerState)>>,
     owners: HashMap<String, EgressRow>,
-    /// When the last checkpoint was taken, in milliseconds since 1970.
-    stamp_ms: Option<u64>,
+    /// Egress → when its last checkpoint was taken, in milliseconds since 1970, and whether that was at an
+    /// orderly stop, with nothing under way.
+    stamps: HashMap<String, (u64, bool)>,
 }
 
 impl Memory {
     pub(crate) fn new(ledgers: Vec<LedgerRow>, egresses: Vec<EgressRow>) -> Self {
         let mut memory = Self::default();
         for row in ledgers {
-            if row.egress.is_empty() {
-                memory.stamp_ms = Some(row.taken_ms);
+            if row.service.is_empty() {
+                memory.stamps.insert(row.egress, (row.taken_ms, row.state == CLEAN));
                 continue;
             }
             match serde_json::from_slice(&row.state) {
@@ -64,14 +70,25 @@ impl Memory {
         })
     }
 
-    /// How long before now memory ends, for egresses whose agent did not live through it.
-    pub(crate) fn gap(&self, now_ms: u64) -> Duration {
-        match self.stamp_ms {
-            Some(stamp_ms) if stamp_ms <= now_ms => Duration::from_millis(now_ms - stamp_ms + CLOCK_SLACK_MS),
+    /// How much time of an egress nobody remembers, if its agent did not live through it.
+    ///
+    /// Nothing was granted later than a lease after the last checkpoint, however long ago that is.
+    pub(crate) fn gap(&self, egress: &str, now_ms: u64) -> Duration {
+        match self.stamps.get(egress) {
+            Some((stamp_ms, true)) if *stamp_ms <= now_ms => Duration::ZERO,
+            Some((stamp_ms, false)) if *stamp_ms <= now_ms => {
+                Duration::from_millis(now_ms - stamp_ms).min(LEASE) + Duration::from_millis(CLOCK_SLACK_MS)
+            }
             // Never stamped, or the clock went back: nothing is known.
             _ => Duration::MAX,
         }
     }
+}
+
+/// The row that says when the ledgers of an egress were last written down; it names no service.
+pub(crate) fn stamp(egress: &str, taken_ms: u64, is_clean: bool) -> LedgerRow {
+    let state = if is_clean { CLEAN.to_vec() } else { Vec::new() };
+    LedgerRow { egress: egress.to_owned(), service: String::new(), taken_ms, state }
 }
 
 /// A snapshot as it is kept and sent.
@@ -97,12 +114,20 @@ mod tests {
     #[test]
     fn checkpoints_age_by_the_wall_clock_less_its_slack() {
         let state = LedgerState { charges: vec![(100, 2)], in_flight: 1, rest: Some((30_000, 2)) };
-        let memory = Memory::new(vec![row("e", 1_000_000, &state), row("", 1_001_000, &state)], Vec::new());
+        let memory = Memory::new(vec![row("e", 1_000_000, &state), stamp("e", 1_001_000, false)], Vec::new());
         let aged = memory.checkpoint("e", "s", 1_010_000).unwrap();
         assert_eq!((aged.charges, aged.in_flight, aged.rest), (vec![(5_100, 2)], 1, Some((20_000, 2))));
-        assert_eq!(memory.gap(1_010_000), Duration::from_millis(14_000));
+        assert_eq!(memory.gap("e", 1_010_000), Duration::from_millis(14_000));
+        assert_eq!(
+            memory.gap("e", 9_000_000),
+            Duration::from_secs(15),
+            "nothing is granted without checkpoints"
+        );
+        assert_eq!(memory.gap("other", 9_000_000), Duration::MAX, "never written down");
+        let clean = Memory::new(vec![stamp("e", 1_000, true)], Vec::new());
+        assert_eq!(clean.gap("e", 9_000_000), Duration::ZERO);
         let back = memory.checkpoint("e", "s", 900_000).unwrap();
         assert_eq!(back.charges, [(100, 2)], "a clock that went back makes nothing older");
-        assert_eq!(memory.gap(900_000), Duration::MAX);
+        assert_eq!(memory.gap("e", 900_000), Duration::MAX);
     }
 }

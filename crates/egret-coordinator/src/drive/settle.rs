@@ -3,6 +3,7 @@
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
 use egret_core::scheduler::{Event, Settlement};
 use egret_core::time::Instant;
+use egret_lookup::Verdict;
 use egret_store::EndState;
 use egret_wire::agent::Attempt;
 use egret_wire::api::AttemptView;
@@ -42,6 +43,17 @@ impl Drive {
             // A service that is no longer configured: there is no budget to charge and no job of it.
             return false;
         };
+        if matches!(judged.verdict, Some(Verdict::Blocked)) && !self.scheduler.is_paused(service) {
+            tracing::error!(
+                service = self.services.name(service),
+                "the service shuts us out; it is paused until it is resumed"
+            );
+            self.scheduler.handle(Event::Pause(service), now);
+        }
+        if attempt.start == self.start && !self.scheduler.expects(attempt) {
+            // Told again because its acknowledgement was lost.
+            return self.ending.contains_key(&job);
+        }
         if self.scheduler.running(job) == Some(attempt) {
             self.no_longer_running(job);
         }
@@ -94,12 +106,6 @@ impl Drive {
             _ if superseded => {}
             Next::Again(step) => self.scheduler.handle(Event::Enqueue(step), now),
             Next::Failed(error) => {
-                self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
-                return true;
-            }
-            Next::Pause(error) => {
-                tracing::error!(service = self.services.name(service), "{}", error.detail);
-                self.scheduler.handle(Event::Pause(service), now);
                 self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
                 return true;
             }

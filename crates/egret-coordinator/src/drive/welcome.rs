@@ -6,8 +6,8 @@ use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
 use egret_core::ledger::Snapshot;
 use egret_core::scheduler::Event;
 use egret_core::time::Instant;
-use egret_store::{AgentRow, EgressRow};
-use egret_wire::agent::{InFlight, LedgerEntry};
+use egret_store::{AgentRow, EgressRow, LedgerRow};
+use egret_wire::agent::{EgressGrant, InFlight, LedgerEntry};
 use tokio::sync::mpsc;
 
 use super::fleet::Egress;
@@ -16,14 +16,16 @@ use crate::clock::wall_ms;
 use crate::config::NewEgress;
 use crate::session::Outgoing;
 
+/// How long an agent may take to claim an address that has become free.
+const CLAIM_AGAIN_MS: u64 = 500;
+
 /// An agent that has proved who it is and which addresses it calls from.
 pub(crate) struct Join {
     pub(crate) agent: AgentRow,
     pub(crate) session: u64,
     pub(crate) version: String,
-    pub(crate) boot: u64,
-    /// Proved addresses, as egress keys.
-    pub(crate) addresses: Vec<String>,
+    /// Proved addresses as egress keys, with the memory numbers that the agent shows for them.
+    pub(crate) addresses: Vec<(String, Option<u64>)>,
     pub(crate) ledgers: Vec<LedgerEntry>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
@@ -31,10 +33,12 @@ pub(crate) struct Join {
 
 /// What the session must write down and say before it gets grants.
 pub(crate) struct Welcomed {
-    /// To be durable before the welcome is sent.
+    /// To be durable before the welcome is sent, ledgers first.
+    pub(crate) rows: Vec<LedgerRow>,
+    /// Likewise.
     pub(crate) owners: Vec<EgressRow>,
     /// The egresses this agent speaks for.
-    pub(crate) egresses: Vec<String>,
+    pub(crate) egresses: Vec<EgressGrant>,
     /// What the coordinator remembers of them and this process of the agent cannot.
     pub(crate) ledgers: Vec<LedgerEntry>,
 }
@@ -49,80 +53,97 @@ impl Drive {
             self.leave(agent, older.0, now);
         }
         let now_ms = wall_ms();
-        let mut welcomed = Welcomed { owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
-        let mut egresses = Vec::new();
-        for address in &join.addresses {
+        let mut welcomed =
+            Welcomed { rows: Vec::new(), owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
+        let (mut egresses, mut refused) = (Vec::new(), Vec::new());
+        for (address, shown) in &join.addresses {
             let known = self.fleet.find(address);
             if known.is_some_and(|egress| self.fleet.egress(egress).is_up) {
                 // One process at a time counts what leaves from an address.
+                refused.push(address.clone());
                 continue;
             }
-            let egress = known.unwrap_or_else(|| self.first_sight(address, &join, now));
-            if self.fleet.egress(egress).boot != join.boot || self.fleet.egress(egress).owner != agent {
+            let egress = known.unwrap_or_else(|| self.first_sight(address, *shown, &join, now));
+            if *shown != Some(self.fleet.egress(egress).memory) {
                 welcomed.ledgers.extend(self.ledgers_of(egress, now));
             }
-            welcomed.owners.push(EgressRow {
-                address: address.clone(),
-                agent,
-                boot: join.boot,
-                since_ms: now_ms,
-            });
+            let used = self.services.ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
+            welcomed.rows.extend(used.map(|service| self.ledger_row(service, egress, now_ms, now)));
+            welcomed.rows.push(memory::stamp(address, now_ms, false));
+            let memory = self.rng.u64(..);
+            welcomed.owners.push(EgressRow { address: address.clone(), agent, memory, since_ms: now_ms });
             let state = self.fleet.egress_mut(egress);
             state.owner = agent;
             state.owner_name.clone_from(&join.agent.name);
             state.tags.clone_from(&join.agent.tags);
-            state.boot = join.boot;
+            state.memory = memory;
             state.is_up = true;
             state.seen_ms = Some(now_ms);
             egresses.push(egress);
-            welcomed.egresses.push(address.clone());
+            welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
         }
         self.adopt(&join.in_flight, &egresses, now);
         for egress in &egresses {
             self.scheduler.handle(Event::EgressUp { egress: *egress, agent }, now);
         }
         let name = join.agent.name;
-        tracing::info!(agent = name, egresses = welcomed.egresses.join(" "), "agent is up");
+        let addresses: Vec<&str> = welcomed.egresses.iter().map(|grant| grant.address.as_str()).collect();
+        tracing::info!(agent = name, egresses = addresses.join(" "), "agent is up");
+        self.sessions.insert(agent, join.outgoing.clone());
         let Join { session, version, outgoing, .. } = join;
         let seen = (now, now_ms);
-        let connected =
-            Connected { session, name, version, credit: 0, egresses, outgoing, grants: Vec::new(), seen };
+        let connected = Connected {
+            session,
+            name,
+            version,
+            credit: 0,
+            egresses,
+            refused,
+            outgoing,
+            grants: Vec::new(),
+            cancels: Vec::new(),
+            seen,
+        };
         self.fleet.agents.insert(agent, connected);
         welcomed
     }
 
     /// An egress that this start of the coordinator has not met: what is known of it is put together.
-    fn first_sight(&mut self, address: &str, join: &Join, now: Instant) -> EgressId {
+    fn first_sight(&mut self, address: &str, shown: Option<u64>, join: &Join, now: Instant) -> EgressId {
         let now_ms = wall_ms();
-        let owner = self.memory.owner(address).map(|row| (row.agent, row.boot));
-        let (agent, boot) = owner.unwrap_or((join.agent.id, join.boot));
+        let owner = self.memory.owner(address).map(|row| (row.agent, row.memory));
+        let (agent, memory) = owner.unwrap_or((join.agent.id, 0));
         let egress = self.fleet.add(Egress {
             address: address.to_owned(),
             owner: agent,
             owner_name: join.agent.name.clone(),
             tags: Vec::new(),
-            boot,
+            memory,
             is_up: false,
             seen_ms: None,
         });
-        let unbroken = owner.is_some() && (agent, boot) == (join.agent.id, join.boot);
-        let gap = self.memory.gap(now_ms);
+        let unbroken = owner.is_some() && (agent, Some(memory)) == (join.agent.id, shown);
+        let gap = self.memory.gap(address, now_ms);
         for service in self.services.ids().collect::<Vec<_>>() {
             let kept = self.memory.checkpoint(address, self.services.name(service), now_ms);
             let theirs =
                 join.ledgers.iter().find(|e| e.egress == address && e.service == self.services.name(service));
+            let counted = theirs.map(|entry| memory::from_agent(entry.state.clone())).unwrap_or_default();
             match (owner, unbroken) {
-                (None, _) => self.meet(service, egress, now),
+                (None, _) => {
+                    self.meet(service, egress, now);
+                    self.remember(service, egress, counted, now);
+                }
                 (Some(_), true) => {
-                    let counted =
-                        theirs.map(|entry| memory::from_agent(entry.state.clone())).unwrap_or_default();
                     let rest = kept.and_then(|kept| kept.rest);
                     self.remember(service, egress, Snapshot { rest, ..counted }, now);
                 }
                 (Some(_), false) => {
                     self.remember(service, egress, kept.unwrap_or_default(), now);
-                    self.scheduler.handle(Event::Forgotten { service, egress, gap }, now);
-                    self.dirty.insert((service, egress));
+                    self.remember(service, egress, counted, now);
+                    if !gap.is_zero() {
+                        self.scheduler.handle(Event::Forgotten { service, egress, gap }, now);
+                    }
                 }
             }
         }
@@ -188,11 +209,20 @@ impl Drive {
             return;
         }
         let Some(connected) = self.fleet.agents.remove(&agent) else { return };
+        self.sessions.remove(&agent);
+        let mut freed = Vec::with_capacity(connected.egresses.len());
         for egress in connected.egresses {
             self.fleet.egress_mut(egress).is_up = false;
+            freed.push(self.fleet.address(egress).to_owned());
         }
         self.granted.remove(&agent);
         self.scheduler.handle(Event::AgentDown(agent), now);
         tracing::info!(agent = connected.name, "agent is down");
+        for other in self.fleet.agents.values() {
+            if other.refused.iter().any(|address| freed.contains(address)) {
+                // Whoever else proved the address may speak for it now: it has to log in anew.
+                let _ = other.outgoing.try_send(Outgoing::GoingAway(CLAIM_AGAIN_MS));
+            }
+        }
     }
 }
