@@ -472,3 +472,6 @@ impl Drive {
         seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(now)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The drive without sockets: agents are channels, time is handed in.
+
+use super::*;
+use crate::config::Config;
+use egret_store::{AgentRow, EgressRow, SqliteStore};
+use egret_wire::agent::{CallEnd, Report};
+
+const SERVICE: &str = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
+                       quotas = [{ units = 10, per = \"1d\" }]\n";
+const ADDRESS: &str = "198.51.100.1";
+const W: ServiceId = ServiceId(0);
+
+struct Stage {
+    drive: Drive,
+    now: Instant,
+    _dir: tempfile::TempDir,
+    _finished: mpsc::Receiver<Finished>,
+}
+
+impl Stage {
+    fn new(memory: Memory) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (recorder, finished) = mpsc::channel(64);
+        let config = Config::parse(SERVICE, "egret.toml").unwrap();
+        let drive = Drive::new(Parts {
+            services: Arc::new(Services::new(config.services).unwrap()),
+            memory,
+            new_egress: NewEgress::Fresh,
+            start: 2,
+            clock: Clock::start(),
+            store: Arc::new(SqliteStore::open(dir.path()).unwrap()),
+            recorder,
+            waiters: Arc::new(DashMap::new()),
+            open_jobs: Arc::new(AtomicUsize::new(1_000)),
+            sessions: Arc::new(DashMap::new()),
+        });
+        let now = drive.clock.now();
+        Self { drive, now, _dir: dir, _finished: finished }
+    }
+
+    /// An agent logs in for these addresses, showing this memory for each.
+    fn join(
+        &mut self,
+        agent: u64,
+        session: u64,
+        address: &str,
+        shown: Option<u64>,
+    ) -> (Welcomed, mpsc::Receiver<Outgoing>) {
+        let (outgoing, frames) = mpsc::channel(4);
+        let (name, tags) = (format!("a{agent}"), Vec::new());
+        let agent = AgentRow { id: AgentId(agent), name, public_key: [0; 32], tags, enrolled_ms: 0 };
+        let addresses = vec![(address.to_owned(), shown)];
+        let (version, ledgers, in_flight) = (String::new(), Vec::new(), Vec::new());
+        let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing };
+        (self.drive.welcome(join, self.now), frames)
+    }
+
+    fn submit(&mut self, jobs: std::ops::RangeInclusive<u64>) {
+        let deadline = self.now + Duration::from_secs(3_600);
+        let job = |n| {
+            Job::new(JobId(n), None, W, egret_core::scheduler::Class::Normal, deadline, b"q\r\n".to_vec())
+        };
+        self.drive.take(Message::Submit { jobs: jobs.map(job).collect(), batch: None }, self.now);
+    }
+
+    fn turn(&mut self) {
+        self.drive.scheduler.tick(self.now);
+        while let Some(command) = self.drive.scheduler.next_command() {
+            self.drive.obey(command, self.now);
+            self.drive.scheduler.tick(self.now);
+        }
+        self.drive.send_grants(self.now);
+    }
+
+    fn used(&self) -> u32 {
+        let limits = self.drive.scheduler.limits(W);
+        self.drive.scheduler.seat(W, EgressId(0)).map_or(0, |ledger| ledger.used(limits, 0, self.now))
+    }
+}
+
+fn granted(frames: &mut mpsc::Receiver<Outgoing>) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    while let Ok(frame) = frames.try_recv() {
+        if let Outgoing::Grants(more) = frame {
+            grants.extend(more);
+        }
+    }
+    grants
+}
+
+/// What an earlier start left: ten of ten units spent an hour ago, written down a second ago.
+fn spent(memory: u64) -> Memory {
+    let wall = wall_ms();
+    let state = LedgerState { charges: vec![(3_600_000, 10)], in_flight: 0, rest: None };
+    let row = LedgerRow {
+        egress: ADDRESS.to_owned(),
+        service: "w".to_owned(),
+        taken_ms: wall - 1_000,
+        state: serde_json::to_vec(&state).unwrap(),
+    };
+    let owner = EgressRow { address: ADDRESS.to_owned(), agent: AgentId(1), memory, since_ms: wall - 2_000 };
+    Memory::new(vec![row, memory::stamp(ADDRESS, wall - 1_000, true)], vec![owner])
+}
+
+#[tokio::test]
+async fn an_agent_that_never_got_its_welcome_is_told_what_was_spent() {
+    let mut stage = Stage::new(spent(7));
+    let (welcomed, _frames) = stage.join(1, 1, ADDRESS, None);
+    assert_eq!((stage.used(), welcomed.ledgers.len()), (10, 1));
+    let (again, _frames) = stage.join(1, 2, ADDRESS, None);
+    assert_eq!(again.ledgers.len(), 1, "it has still not shown that it knows");
+    let memory = again.egresses[0].memory;
+    assert_eq!(stage.join(1, 3, ADDRESS, Some(memory)).0.ledgers.len(), 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_lived_through_a_restart_counts_for_itself() {
+    let mut stage = Stage::new(spent(7));
+    let (welcomed, _frames) = stage.join(1, 1, ADDRESS, Some(7));
+    assert_eq!((stage.used(), welcomed.ledgers.len()), (0, 0), "its own empty ledger is the complete one");
+}
+
+#[tokio::test]
+async fn a_freed_address_is_offered_to_whoever_else_proved_it() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, _first) = stage.join(1, 1, ADDRESS, None);
+    let (welcomed, mut second) = stage.join(2, 2, ADDRESS, None);
+    assert!(welcomed.egresses.is_empty());
+    stage.drive.take(Message::Leave { agent: AgentId(1), session: 1 }, stage.now);
+    assert!(matches!(second.try_recv(), Ok(Outgoing::GoingAway(_))));
+}
+
+#[tokio::test]
+async fn grants_that_a_session_cannot_take_go_elsewhere_with_nothing_spent() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, mut stuck) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 4 }, stage.now);
+    let sender = stage.drive.fleet.agents[&AgentId(1)].outgoing.clone();
+    while sender.try_send(Outgoing::Ack(Vec::new())).is_ok() {}
+    stage.submit(1..=6);
+    stage.turn();
+    assert_eq!((stage.used(), stage.drive.fleet.up(), granted(&mut stuck).len()), (0, 0, 0));
+    let (_, mut sound) = stage.join(2, 2, "198.51.100.2", None);
+    stage.drive.take(Message::Credit { agent: AgentId(2), session: 2, grants: 64 }, stage.now);
+    stage.turn();
+    assert_eq!(granted(&mut sound).len(), 6);
+}
+
+#[tokio::test]
+async fn cancelling_tells_the_agent_it_concerns_and_no_other() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, mut one) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 64 }, stage.now);
+    stage.submit(1..=5);
+    stage.turn();
+    assert_eq!(granted(&mut one).len(), 5);
+    let (_, mut other) = stage.join(2, 2, "198.51.100.2", None);
+    (1..=5).for_each(|n| {
+        stage.drive.cancel(JobId(n), stage.now);
+    });
+    stage.turn();
+    assert!(matches!(one.try_recv(), Ok(Outgoing::Cancel(attempts)) if attempts.len() == 5), "in one frame");
+    assert!(one.try_recv().is_err() && other.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_result_told_twice_is_acknowledged_and_counts_once() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, mut frames) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 1 }, stage.now);
+    stage.submit(1..=1);
+    stage.turn();
+    let attempt = granted(&mut frames)[0].attempt;
+    let report = || Report {
+        attempt,
+        service: "w".to_owned(),
+        egress: ADDRESS.to_owned(),
+        end: CallEnd::TimedOut,
+        answer: Bytes::default(),
+        held_ms: 0,
+        took_ms: 0,
+        since_ms: 0,
+        detail: None,
+    };
+    for _ in 0..5 {
+        let results = vec![Judged { report: report(), verdict: None, answer: None }];
+        stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+        assert!(matches!(frames.try_recv(), Ok(Outgoing::Ack(attempts)) if attempts == [attempt]));
+    }
+    assert_eq!((stage.used(), stage.drive.jobs.len()), (1, 1), "one failure of four, not five");
+}
+
+#[tokio::test]
+async fn without_checkpoints_on_disk_nothing_is_granted_for_longer_than_a_lease() {
+    let stage = Stage::new(Memory::default());
+    assert!(stage.drive.may_grant(stage.now));
+    assert!(!stage.drive.may_grant(stage.now + LEASE));
+}
+
+#[tokio::test]
+async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job_any_more() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, mut frames) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 9 }, stage.now);
+    stage.submit(1..=1);
+    stage.turn();
+    let attempt = granted(&mut frames)[0].attempt;
+    stage.drive.cancel(JobId(1), stage.now);
+    let (service, egress) = ("w".to_owned(), ADDRESS.to_owned());
+    let (end, answer) = (CallEnd::Answered, Bytes::default());
+    let report =
+        Report { attempt, service, egress, end, answer, held_ms: 0, took_ms: 0, since_ms: 0, detail: None };
+    let results = vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None }];
+    stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+    stage.submit(2..=3);
+    stage.turn();
+    assert!(stage.drive.scheduler.is_paused(W) && granted(&mut frames).is_empty());
+}
