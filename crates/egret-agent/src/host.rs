@@ -32,6 +32,11 @@ pub(crate) fn usable_addresses() -> Result<Vec<IpAddr>, AgentError> {
     Ok(addresses)
 }
 
+/// Why this host cannot call from an address, if it cannot.
+pub(crate) fn unusable(address: IpAddr) -> Option<std::io::Error> {
+    UdpSocket::bind(SocketAddr::new(address, 0)).err()
+}
+
 /// The source address that the host's routes choose; nothing is sent.
 fn default_source(probe: &str) -> Option<IpAddr> {
     let probe: SocketAddr = probe.parse().ok()?;

@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Clock;
-use crate::host::usable_addresses;
+use crate::host::{unusable, usable_addresses};
 use crate::identity::{Identity, Membership};
 use crate::judge::Judge;
 use crate::link::{Link, LinkError};
@@ -61,6 +61,12 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     let rng = fastrand::Rng::new();
     let link = Link::new(&options.coordinator)?;
     let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
+    if let Some((address, error)) = options.egresses.iter().find_map(|a| unusable(*a).map(|error| (a, error)))
+    {
+        return Err(AgentError::Setting(format!(
+            "--egress {address}: {error}; name an address of this host"
+        )));
+    }
     let mut identity = Identity::open(&options.state_dir)?;
     tokio::pin!(stop);
     if identity.membership.is_none() {

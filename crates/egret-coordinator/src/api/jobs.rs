@@ -275,13 +275,13 @@ pub(super) fn unknown_parameter(key: &str) -> Failure {
     Failure::new(Code::UnknownField, format!("no parameter {}", shown(key))).at(&format!("/{key}"))
 }
 
-pub(super) fn id_of<T: std::str::FromStr>(text: Option<&str>, field: &str) -> Result<Option<T>, Failure>
-where
-    T::Err: std::fmt::Display,
-{
-    let parsed = text.map(str::parse).transpose();
-    parsed
-        .map_err(|error: T::Err| Failure::new(Code::InvalidField, error.to_string()).at(&format!("/{field}")))
+pub(super) fn id_of<T: std::str::FromStr>(text: Option<&str>, field: &str) -> Result<Option<T>, Failure> {
+    let wrong = |text: &str| {
+        let detail =
+            format!("{} is no {field} of this coordinator's; take it from one of its answers", shown(text));
+        Failure::new(Code::InvalidField, detail).at(&format!("/{field}"))
+    };
+    text.map(|text| text.parse().map_err(|_| wrong(text))).transpose()
 }
 
 fn stored_state(state: JobState) -> Option<EndState> {
