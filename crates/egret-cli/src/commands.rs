@@ -1,0 +1,48 @@
+//! One module for each command, or for a few that are alike.
+
+pub(crate) mod demo;
+pub(crate) mod fleet;
+pub(crate) mod jobs;
+pub(crate) mod lookup;
+pub(crate) mod quota;
+pub(crate) mod results;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod up;
+
+use clap::CommandFactory;
+use egret_client::Client;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Failure};
+use crate::out::Out;
+
+/// Carries out the command.
+pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
+    let client = || -> Result<Client, Failure> {
+        let key = std::env::var("EGRET_API_KEY").ok().filter(|key| !key.is_empty());
+        Ok(Client::new(&cli.global.url, key.as_deref())?)
+    };
+    match cli.command {
+        Command::Serve(args) => serve::run(args, out).await,
+        Command::Up(args) => up::run(args, out).await,
+        Command::Demo => demo::run(out).await,
+        Command::Lookup(args) => lookup::run(&args, &client()?, out).await,
+        Command::Submit(args) => submit::run(&args, &client()?, out).await,
+        Command::Results(args) => results::run(args, &client()?, out).await,
+        Command::Jobs(args) => jobs::list(args, &client()?, out).await,
+        Command::Cancel(args) => jobs::cancel(&args, &client()?, out).await,
+        Command::Quota(args) => quota::run(&args, &client()?, out).await,
+        Command::Agents => fleet::agents(&client()?, out).await,
+        Command::Services => fleet::services(&client()?, out).await,
+        Command::Token(command) => fleet::token(command, &client()?, out).await,
+        Command::Completions { shell } => completions(shell, out),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, out: &Out) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "egret", &mut script);
+    out.bytes(&script)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,111 @@
+//! `egret agents`, `egret services`, `egret token create`.
+
+use clap::Subcommand;
+use comfy_table::Cell;
+use egret_client::Client;
+use egret_wire::api::{AgentView, Liveness, ServiceView, TokenRequest};
+use egret_wire::value::Span;
+
+use crate::args::span;
+use crate::exit::{Exit, Failure};
+use crate::out::Out;
+use crate::table::{cell, maybe, rule, table, verdict};
+
+/// The commands of `token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a join token and print it; it is shown this once
+    Create {
+        /// How many agents may join with it
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        uses: u32,
+        /// For how long it is good
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
+        expires_in: Span,
+        /// Given to every agent that joins with it; may be repeated
+        #[arg(long, value_name = "TAG")]
+        tag: Vec<String>,
+    },
+}
+
+/// Lists the agents.
+pub(crate) async fn agents(client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let page = client.agents().await?;
+    if out.json {
+        out.document(&page)?;
+    } else if page.items.is_empty() {
+        out.note(
+            "no agent has joined yet; make a token with `egret token create` and start `egret-agent` with it",
+        );
+    } else {
+        let headings = ["agent", "name", "state", "version", "egresses", "tags", ">credit", "seen"];
+        out.text(&table(&headings, page.items.iter().map(agent).collect()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn agent(agent: &AgentView) -> Vec<Cell> {
+    let (state, is_up) = match agent.state {
+        Liveness::Up => ("up", true),
+        Liveness::Down => ("down", false),
+    };
+    vec![
+        cell(&agent.id),
+        cell(&agent.name),
+        verdict(state, is_up),
+        maybe(agent.version.as_deref()),
+        cell(agent.egresses.join(" ")),
+        maybe(some(&agent.tags)),
+        cell(agent.credit),
+        maybe(agent.seen_at),
+    ]
+}
+
+/// Lists the services.
+pub(crate) async fn services(client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let page = client.services().await?;
+    if out.json {
+        out.document(&page)?;
+    } else if page.items.is_empty() {
+        out.note("no service is configured; add a [[service]] to the config file");
+    } else {
+        let headings = ["service", "protocol", "address", "quotas", "counting", "zones", "written in"];
+        out.text(&table(&headings, page.items.iter().map(service).collect()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn service(service: &ServiceView) -> Vec<Cell> {
+    let quotas: Vec<_> = service.quotas.iter().map(rule).collect();
+    vec![
+        cell(&service.id),
+        cell(&service.protocol),
+        cell(&service.address),
+        maybe(some(&quotas)),
+        cell(&service.counting),
+        cell(some(&service.zones).unwrap_or_else(|| "any".to_owned())),
+        cell(&service.origin),
+    ]
+}
+
+fn some(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Makes a token: the token itself goes to stdout, what to do with it to stderr.
+pub(crate) async fn token(command: TokenCommand, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let TokenCommand::Create { uses, expires_in, tag } = command;
+    let token = client.create_token(&TokenRequest { uses, expires_in, tags: tag }).await?;
+    if out.json {
+        out.document(&token)?;
+        return Ok(Exit::Done);
+    }
+    out.bytes(format!("{}\n", token.token).as_bytes())?;
+    let times = if uses == 1 { "once".to_owned() } else { format!("{uses} times") };
+    out.note(&format!(
+        "token {} is good {times}, until {}; keep it in a file, then run",
+        token.id, token.expires_at
+    ));
+    out.note(&format!("    egret-agent --coordinator {} --token-file FILE", client.url()));
+    Ok(Exit::Done)
+}

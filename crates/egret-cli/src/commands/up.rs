@@ -1,0 +1,93 @@
+//! `egret up`: a coordinator and one agent in this process.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use egret_agent::{AgentError, Options};
+use egret_coordinator::Coordinator;
+use egret_coordinator::config::Config;
+use egret_wire::api::TokenRequest;
+use egret_wire::value::Span;
+use tokio::sync::oneshot;
+
+use crate::commands::serve::{PlaceArgs, log, start, url};
+use crate::exit::{Exit, Failure};
+use crate::out::Out;
+use crate::signals::Signals;
+
+/// The token is used at once (chosen).
+const TOKEN_LIFE: Span = Span(Duration::from_secs(600));
+
+/// The command line of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The config file; without one, the built-in services
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An address to call from; may be repeated; without it, every usable address of this host
+    #[arg(long, value_name = "ADDR")]
+    egress: Vec<IpAddr>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Runs both until a signal says that it is enough, or the agent gives up.
+pub(crate) async fn run(args: UpArgs, out: &Out) -> Result<Exit, Failure> {
+    let overrides = args.place.into();
+    let config = match &args.config {
+        Some(file) => Config::load(file, &overrides),
+        None => Config::embedded(&overrides),
+    };
+    let config = config.map_err(|error| Failure::usage(error.to_string()))?;
+    log("info");
+    let mut signals = Signals::new()?;
+    let state_dir = config.data_dir.join("agent");
+    let coordinator = start(config, out).await?;
+    let options = join(&coordinator, args.egress, "up".to_owned(), state_dir).await?;
+    let (stop, stopping) = oneshot::channel::<()>();
+    let agent = egret_agent::run(options, async { drop(stopping.await) });
+    tokio::pin!(agent);
+    let ended = tokio::select! {
+        ended = &mut agent => ended,
+        () = signals.next() => {
+            drop(stop);
+            agent.await
+        }
+    };
+    coordinator.stop().await;
+    ended.map(|()| Exit::Done).map_err(|error| gave_up(&error))
+}
+
+/// What an agent of this process needs to join a coordinator of this process.
+pub(crate) async fn join(
+    coordinator: &Coordinator,
+    egresses: Vec<IpAddr>,
+    name: String,
+    state_dir: PathBuf,
+) -> Result<Options, Failure> {
+    let request = TokenRequest { uses: 1, expires_in: TOKEN_LIFE, tags: Vec::new() };
+    let token = coordinator
+        .create_token(request)
+        .await
+        .map_err(|problem| Failure::new(Exit::Failed, problem.detail))?;
+    Ok(Options {
+        coordinator: url(coordinator),
+        egresses,
+        name,
+        state_dir,
+        token: Some(token.token),
+        allow_private: Vec::new(),
+    })
+}
+
+/// Why an agent of this process gave up.
+pub(crate) fn gave_up(error: &AgentError) -> Failure {
+    let exit = match error {
+        AgentError::Setting(_) => Exit::Usage,
+        AgentError::Unreachable { .. } => Exit::Unreachable,
+        AgentError::NotAllowed(_) => Exit::NotAllowed,
+    };
+    Failure::new(exit, error.to_string())
+}

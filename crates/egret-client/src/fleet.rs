@@ -1,0 +1,92 @@
+//! Quota, agents, egresses, services, join tokens, health.
+
+use egret_wire::api::{AgentView, EgressView, Health, Page, QuotaView, ServiceView, TokenRequest, TokenView};
+use reqwest::{Method, StatusCode};
+
+use crate::client::{ANSWER_WITHIN, Client};
+use crate::error::ClientError;
+
+impl Client {
+    /// Reads what is left of every quota; with `all`, for egresses that were never used as well.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn quota(&self, all: bool) -> Result<QuotaView, ClientError> {
+        self.read(self.get(&["v1", "quota"]).query(&everything(all))).await
+    }
+
+    /// The same for one service.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such service.
+    pub async fn quota_of(&self, service: &str, all: bool) -> Result<QuotaView, ClientError> {
+        self.read(self.get(&["v1", "quota", service]).query(&everything(all))).await
+    }
+
+    /// Lists the agents.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn agents(&self) -> Result<Page<AgentView>, ClientError> {
+        self.read(self.get(&["v1", "agents"])).await
+    }
+
+    /// Lists the egresses.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn egresses(&self) -> Result<Page<EgressView>, ClientError> {
+        self.read(self.get(&["v1", "egresses"])).await
+    }
+
+    /// Lists the services.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn services(&self) -> Result<Page<ServiceView>, ClientError> {
+        self.read(self.get(&["v1", "services"])).await
+    }
+
+    /// Makes a join token for agents; its secret is shown this once.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn create_token(&self, token: &TokenRequest) -> Result<TokenView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "join-tokens"]).json(token)).await
+    }
+
+    /// Asks whether the coordinator lives.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.read(self.get(&["healthz"])).await
+    }
+
+    /// Asks whether it may take work; if not, `missing` says why.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn ready(&self) -> Result<Health, ClientError> {
+        let answer = self.send_any(self.get(&["readyz"]).timeout(ANSWER_WITHIN)).await?;
+        match answer.status() {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => self.document(answer).await,
+            _ => Err(self.refusal(answer).await),
+        }
+    }
+}
+
+fn everything(all: bool) -> &'static [(&'static str, &'static str)] {
+    if all { &[("all", "true")] } else { &[] }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::stage::{Stage, json};
+
+    #[tokio::test]
+    async fn a_coordinator_that_is_not_ready_says_what_is_missing() {
+        let stage = Stage::playing(vec![json(503, r#"{"status":"not_ready","missing":["store"]}"#)]).await;
+        assert_eq!(stage.client().ready().await.unwrap().missing, ["store"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Lines streamed up as one batch: never whole in memory, however many there are.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use egret_wire::api::{BatchView, Deadline, Lookup, Priority};
+use futures_util::stream::{Stream, try_unfold};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Body, Method};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::client::Client;
+use crate::error::ClientError;
+
+/// How much is read at a time (chosen).
+const PIECE: usize = 64 << 10;
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// A target.
+    Text,
+    /// A JSON object as `POST /v1/jobs` takes it.
+    Ndjson,
+}
+
+impl LineFormat {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+/// What holds for every line that does not say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UploadOptions {
+    /// What is asked for.
+    pub lookup: Option<Lookup>,
+    /// Which service is asked.
+    pub service: Option<String>,
+    /// How urgent it is.
+    pub priority: Option<Priority>,
+    /// When each job must have ended.
+    pub deadline: Option<Deadline>,
+    /// Ask for targets as they are, not for their registrable names.
+    pub exact: bool,
+}
+
+impl UploadOptions {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let deadline = self.deadline.map(|deadline| match deadline {
+            Deadline::In(span) => span.to_string(),
+            Deadline::At(time) => time.to_string(),
+        });
+        [
+            ("lookup", self.lookup.map(|lookup| lookup.as_str().to_owned())),
+            ("service", self.service.clone()),
+            ("priority", self.priority.map(|priority| word(priority).to_owned())),
+            ("deadline", deadline),
+            ("exact", self.exact.then(|| "true".to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+fn word(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Interactive => "interactive",
+        Priority::Normal => "normal",
+        Priority::Bulk => "bulk",
+    }
+}
+
+impl Client {
+    /// Sends `lines` as one batch while they are read, and returns it once it is safe with the coordinator.
+    ///
+    /// There is no limit of time: the answer comes when the lines have ended.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; [`ClientError::Input`] if `lines` cannot be read. Nothing of a broken upload runs.
+    pub async fn submit_lines(
+        &self,
+        lines: impl AsyncRead + Send + Unpin + 'static,
+        format: LineFormat,
+        options: &UploadOptions,
+    ) -> Result<BatchView, ClientError> {
+        let unread = Arc::new(OnceLock::new());
+        let request = self
+            .request(Method::POST, &["v1", "jobs"])
+            .query(&options.query())
+            .header(CONTENT_TYPE, format.media_type())
+            .body(Body::wrap_stream(pieces(lines, Arc::clone(&unread))));
+        let answer = self.send(request).await.map_err(|error| match unread.get() {
+            Some(reason) => ClientError::Input(String::clone(reason)),
+            None => error,
+        })?;
+        self.document(answer).await
+    }
+}
+
+/// The input in pieces; why it could not be read goes to `unread`, because the transport hides it.
+fn pieces(
+    lines: impl AsyncRead + Send + Unpin + 'static,
+    unread: Arc<OnceLock<String>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    try_unfold((lines, unread), |(mut lines, unread)| async move {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match lines.read_buf(&mut piece).await {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some((piece.freeze(), (lines, unread)))),
+            Err(error) => {
+                unread.get_or_init(|| error.to_string());
+                Err(error)
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{BATCH, Stage, json};
+    use egret_wire::value::Span;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+    use tokio::io::ReadBuf;
+
+    #[tokio::test]
+    async fn lines_go_up_with_their_options_in_the_query() {
+        let stage = Stage::playing(vec![json(202, BATCH)]).await;
+        let options = UploadOptions {
+            lookup: Some(Lookup::Domain),
+            priority: Some(Priority::Bulk),
+            deadline: Some(Deadline::In(Span(Duration::from_secs(3600)))),
+            exact: true,
+            ..UploadOptions::default()
+        };
+        let lines = &b"a.example\nb.example\n"[..];
+        let batch = stage.client().submit_lines(lines, LineFormat::Text, &options).await.unwrap();
+        assert_eq!(batch.jobs_total, 2);
+        let request = stage.requests().remove(0);
+        let head = "POST /v1/jobs?lookup=domain&priority=bulk&deadline=1h&exact=true HTTP/1.1";
+        assert!(request.starts_with(head), "{request}");
+        assert!(request.contains("content-type: text/plain"), "{request}");
+        assert!(request.contains("a.example\nb.example\n"), "{request}");
+    }
+
+    struct Worn;
+
+    impl AsyncRead for Worn {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::Error::other("the disk is worn")))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_input_that_cannot_be_read_is_named_as_such() {
+        let stage = Stage::playing(vec![String::new()]).await;
+        let sent = stage.client().submit_lines(Worn, LineFormat::Ndjson, &UploadOptions::default()).await;
+        assert!(matches!(sent, Err(ClientError::Input(reason)) if reason == "the disk is worn"));
+    }
+}
