@@ -1,6 +1,6 @@
 //! Calls: one process on one host that asks services from the addresses it has.
 //!
-//! An [`Agent`] dials out to its coordinator, proves which addresses it calls from, and makes the calls
+//! An agent ([`run`]) dials out to its coordinator, proves which addresses it calls from, and makes the calls
 //! it is granted: bound to the egress, within its own ledger and a guard behind it, capped in bytes and
 //! time. It is dumb about meaning (bytes out, bytes and timings back) and strict about budget. Results
 //! are kept until the coordinator says that they are safe.

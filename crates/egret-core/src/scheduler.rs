@@ -1,7 +1,7 @@
 //! Gives waiting steps to egresses with budget, as early as the quotas allow.
 //!
 //! Every service is a lane: its queue, and a seat for each egress it has used. A seat is in one
-//! [`Place`]: ready, parked until an instant, busy until a call ends, or out (egress down, or its
+//! place: ready, parked until an instant, busy until a call ends, or out (egress down, or its
 //! agent without credit). A turn hands steps to ready seats until either runs out; parked seats wait in
 //! an ordered set, and one timer per lane tells when to look again. Egresses a lane has never used
 //! have full budgets and are drawn from the common roster, so state grows with pairs in use.

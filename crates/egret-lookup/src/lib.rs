@@ -4,7 +4,7 @@
 //!
 //! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
 //! - what an answer's bytes say as text: [`decode`];
-//! - what an answer means for the job and for the budget: [`classify`].
+//! - what an answer means for the job and for the budget: [`classify()`].
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
