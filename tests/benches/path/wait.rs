@@ -30,13 +30,13 @@ pub(crate) async fn run() {
     }
     println!("\n| {LOOKUPS} lookups, one at a time | p50 ms | p90 ms | p99 ms | max ms |");
     println!("|---|---|---|---|---|");
-    let direct = row("asked directly", direct);
-    let waited = row("waited for", waited);
+    let direct = row("asked directly", &direct);
+    let waited = row("waited for", &waited);
     let over: Vec<String> = direct.iter().zip(waited).map(|(a, b)| format!("{:.2}", b - a)).collect();
     println!("| difference | {} |", over.join(" | "));
 }
 
-fn row(what: &str, took: Vec<Duration>) -> [f64; 4] {
+fn row(what: &str, took: &[Duration]) -> [f64; 4] {
     let mut took = took[WARM_UP..].to_vec();
     took.sort_unstable();
     let parts = [0.5, 0.9, 0.99, 1.0].map(|part| part_ms(&took, part));
