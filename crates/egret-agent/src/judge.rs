@@ -11,7 +11,7 @@ use ipnet::IpNet;
 /// What this host permits beyond public addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Judge {
-    /// Networks its operator named, and 127.0.0.0/8 and ::1 where both coordinator and egress are loopback.
+    /// Networks its operator named. Loopback needs no naming where the egress is loopback, too.
     permitted: Vec<IpNet>,
 }
 

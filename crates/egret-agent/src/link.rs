@@ -66,7 +66,8 @@ impl Link {
         let found = tokio::net::lookup_host(self.authority.as_str()).await.map_err(broken)?;
         let fits = |address: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
         let address = found.into_iter().find(fits).ok_or_else(|| {
-            LinkError::Broken(format!("{} has no address of the family of {from:?}", self.authority))
+            let from = from.map_or_else(String::new, |from| format!(" of the family of {from}"));
+            LinkError::Broken(format!("{} has no address{from}", self.authority))
         })?;
         let connect = async {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

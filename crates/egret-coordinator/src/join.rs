@@ -17,7 +17,7 @@ use crate::identity::{random, random_text};
 const PREFIX: &str = "egj1.plain.";
 /// How long a proof of an address is good.
 const PROOF_LIFE: Duration = Duration::from_secs(60);
-/// Proofs remembered as used; more than this many logins a minute are turned away.
+/// Proofs remembered as used; addresses beyond this many a minute are turned away.
 const USED_PROOFS: usize = 100_000;
 
 /// A new token: what its owner is shown, and what is kept.

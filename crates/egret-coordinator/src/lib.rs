@@ -2,7 +2,8 @@
 //!
 //! A [`Coordinator`] owns one store, one drive loop and one listener. Handlers and sessions only
 //! translate: they plan and check, hand messages to the drive, and wait for what comes back. The drive
-//! is the only owner of budgets and of jobs in memory; the recorder is the only writer of outcomes.
+//! is the only owner of budgets and of jobs in memory; the recorder writes the
+//! outcomes (but for jobs that cannot go on after a restart: the start ends them itself).
 //!
 //! - [`config`]: what it is told; `services`: the same, ready for use;
 //! - `drive`: the loop, with `job` (a job's life), `fleet` (agents and egresses), `memory` (ledgers over

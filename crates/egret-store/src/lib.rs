@@ -1,6 +1,6 @@
 //! Remembers: jobs, outcomes, batches, agents, tokens and ledgers, across any death of the process.
 //!
-//! [`Store`] is the trait; [`SqliteStore`] keeps it in one file. Rows are only ever added: a job's
+//! [`Store`] is the trait; [`SqliteStore`] keeps it in one file. Rows of jobs and outcomes are only ever added: a job's
 //! state is derived from whether an outcome exists, and who works on a job is known in memory alone.
 //! What a job's question or answer means is absent here: those travel as opaque JSON.
 

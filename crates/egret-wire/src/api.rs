@@ -272,7 +272,7 @@ pub enum BatchState {
     Running,
     /// Every job has ended.
     Done,
-    /// The upload broke off; nothing of it ran.
+    /// The upload broke off and nothing of it ran, or every job was given up.
     Cancelled,
 }
 
@@ -408,7 +408,7 @@ pub struct AgentView {
     pub credit: u32,
     /// When it joined.
     pub enrolled_at: Time,
-    /// When it was last heard of in this start of the coordinator.
+    /// When it was last heard of, while it is connected.
     pub seen_at: Option<Time>,
 }
 
@@ -423,7 +423,7 @@ pub struct EgressView {
     pub agent: String,
     /// 4 or 6.
     pub ip_version: u8,
-    /// From the agent.
+    /// From the token of its agent.
     pub tags: Vec<String>,
     /// Whether it can be used.
     pub state: Liveness,

@@ -86,6 +86,8 @@ impl Fleet {
 
     pub(crate) fn view(&self, id: EgressId) -> EgressView {
         let egress = self.egress(id);
+        let owner = self.agents.get(&egress.owner).filter(|_| egress.is_up);
+        let seen_ms = owner.map(|agent| agent.seen.1).or(egress.seen_ms);
         EgressView {
             id: egress.address.clone(),
             address: egress.address.clone(),
@@ -93,7 +95,7 @@ impl Fleet {
             ip_version: if egress.address.contains(':') { 6 } else { 4 },
             tags: egress.tags.clone(),
             state: if egress.is_up { Liveness::Up } else { Liveness::Down },
-            seen_at: egress.seen_ms.map(Time),
+            seen_at: seen_ms.map(Time),
         }
     }
 }

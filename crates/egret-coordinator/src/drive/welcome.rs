@@ -212,7 +212,9 @@ impl Drive {
         self.sessions.remove(&agent);
         let mut freed = Vec::with_capacity(connected.egresses.len());
         for egress in connected.egresses {
-            self.fleet.egress_mut(egress).is_up = false;
+            let state = self.fleet.egress_mut(egress);
+            state.is_up = false;
+            state.seen_ms = Some(connected.seen.1);
             freed.push(self.fleet.address(egress).to_owned());
         }
         self.granted.remove(&agent);
