@@ -39,28 +39,28 @@ async fn main() {
     let wave = |name, limits, counting, quotas| Wave { name, limits, counting, quotas, latency: NONE };
     let five = quota(5, SECOND);
     let waves = [
-        wave("5 per 1 s, sliding", vec![strict], Counting::Sliding, vec![five]),
+        wave("5 per 1 s, sliding", vec![strict], Counting::Sliding, vec![five.clone()]),
         Wave {
             latency: Duration::ZERO..=SECOND / 5,
-            ..wave("the same, answers 0 to 200 ms late", vec![strict], Counting::Sliding, vec![five])
+            ..wave("the same, answers 0 to 200 ms late", vec![strict], Counting::Sliding, vec![five.clone()])
         },
         wave(
             "5 per 1 s and 30 per 20 s, sliding",
             vec![strict, long],
             Counting::Sliding,
-            vec![five, quota(30, 20 * SECOND)],
+            vec![five.clone(), quota(30, 20 * SECOND)],
         ),
         wave(
             "5 per 1 s, fixed windows",
             vec![Limit::Fixed { units: 5, per: SECOND, phase }],
             Counting::Fixed,
-            vec![five],
+            vec![five.clone()],
         ),
         wave(
             "5 per 1 s, token bucket of 3",
             vec![Limit::TokenBucket { burst: 3, units: 5, per: SECOND }],
             Counting::TokenBucket,
-            vec![Quota { burst: Some(3), ..five }],
+            vec![Quota { burst: Some(3), ..five.clone() }],
         ),
     ];
     println!("| {LOOKUPS} lookups, {AGENTS} agents | bound s | elapsed s | over | answered | refused |");
@@ -75,7 +75,7 @@ async fn main() {
 }
 
 fn quota(units: u32, per: Duration) -> Quota {
-    Quota { units, per, burst: None }
+    Quota::new(units, per)
 }
 
 impl Wave {
@@ -118,6 +118,7 @@ impl Wave {
         let terms = Terms {
             quotas: self.quotas.clone(),
             counting: self.counting,
+            cost: 1,
             concurrency: None,
             cool_down: Duration::ZERO,
             max_cool_down: Duration::ZERO,

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use egret_core::ledger::{Ledger, Ready};
-use egret_core::quota::{Limits, Quota, Terms};
+use egret_core::quota::{CAREFUL, Limits, Quota, Terms};
+use egret_core::scheduler::LONGEST_HOLD;
 use egret_core::time::Instant;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -38,9 +39,11 @@ pub(crate) enum Pass {
     Go(Held),
     /// The ledger agreed and the guard did not: report it, do not send it.
     Tripped(Held),
-    /// Ask again at this instant.
+    /// It may not leave as soon as it has to: give it back, and say when it may, if that is known.
+    Late(Held, Option<Duration>),
+    /// Ask again at this instant, and when a call has ended.
     Wait(Instant),
-    /// Ask again when a call has ended or a grant has come.
+    /// Nothing is held.
     Idle,
 }
 
@@ -50,8 +53,9 @@ impl Gate {
     }
 
     /// The service's terms are others now: the ledger keeps what it knows, the guard starts anew.
-    pub(crate) fn retune(&mut self, terms: &Terms, limits: Arc<Limits>) {
+    pub(crate) fn retune(&mut self, terms: &Terms, limits: Arc<Limits>, now: Instant) {
         if limits != self.limits {
+            self.ledger.retune(&self.limits, &limits, now);
             self.guard = Guard::new(terms);
         }
         self.limits = limits;
@@ -80,21 +84,30 @@ impl Gate {
 
     /// The next call that may leave at `now`.
     pub(crate) fn pass(&mut self, now: Instant) -> Pass {
-        if self.held.is_empty() {
-            return Pass::Idle;
+        let Some((_, since)) = self.held.front() else { return Pass::Idle };
+        let latest = *since + LONGEST_HOLD;
+        let ready = self.ledger.ready(&self.limits, now);
+        let (leaves, wait) = match ready {
+            Ready::Now => (now < latest, None),
+            Ready::At(at) if at < latest => return Pass::Wait(at),
+            Ready::At(at) => (false, Some(at.since(now))),
+            Ready::OnCompletion if now < latest => return Pass::Wait(latest),
+            Ready::OnCompletion => (false, None),
+        };
+        match self.held.pop_front() {
+            None => Pass::Idle,
+            Some(held) if !leaves => Pass::Late(held, wait),
+            Some(held) if self.guard.trips(now) => Pass::Tripped(held),
+            Some(held) => {
+                self.ledger.reserve(now);
+                Pass::Go(held)
+            }
         }
-        match self.ledger.ready(&self.limits, now) {
-            Ready::At(at) => Pass::Wait(at),
-            Ready::OnCompletion => Pass::Idle,
-            Ready::Now => match self.held.pop_front() {
-                None => Pass::Idle,
-                Some(held) if self.guard.trips(now) => Pass::Tripped(held),
-                Some(held) => {
-                    self.ledger.reserve(now);
-                    Pass::Go(held)
-                }
-            },
-        }
+    }
+
+    /// Nothing is held, and what the ledger holds says nothing: a new gate would be the same.
+    pub(crate) fn is_idle(&mut self, now: Instant) -> bool {
+        self.held.is_empty() && self.ledger.shed(&self.limits, now)
     }
 }
 
@@ -109,9 +122,8 @@ struct Guard {
 
 impl Guard {
     fn new(terms: &Terms) -> Self {
-        let quotas = terms.quotas_in_force();
-        let shortest = quotas.iter().min_by_key(|quota| quota.per);
-        let Quota { units, per, burst } = shortest.copied().unwrap_or(egret_core::quota::CAREFUL);
+        let shortest = terms.quotas_in_calls().into_iter().min_by_key(|quota| quota.per);
+        let Quota { units, per, burst, .. } = shortest.unwrap_or(CAREFUL);
         let interval = Duration::from_nanos_u128(per.as_nanos().div_ceil(u128::from(units.max(1))).max(1));
         let burst = NonZeroU32::new(burst.unwrap_or(units)).unwrap_or(NonZeroU32::MIN);
         let rate =
@@ -156,8 +168,9 @@ mod tests {
 
     fn terms(units: u32) -> (Terms, Arc<Limits>) {
         let terms = Terms {
-            quotas: vec![Quota { units, per: Duration::from_secs(1), burst: None }],
+            quotas: vec![Quota::new(units, Duration::from_secs(1))],
             counting: Counting::Sliding,
+            cost: 1,
             concurrency: None,
             cool_down: Duration::ZERO,
             max_cool_down: Duration::ZERO,
@@ -177,8 +190,8 @@ mod tests {
     fn grants_leave_in_order_as_the_ledger_allows_and_the_guard_stays_still() {
         let mut gate = gate(2);
         let mut now = Instant::ZERO;
-        (0..100).for_each(|n| gate.hold(grant(n), now));
         for n in 0..100 {
+            gate.hold(grant(n), now);
             loop {
                 match gate.pass(now) {
                     Pass::Go((grant, _)) => {
@@ -188,7 +201,12 @@ mod tests {
                     }
                     Pass::Wait(at) => now = at,
                     Pass::Tripped(_) => panic!("the guard tripped at call {n}"),
-                    Pass::Idle => panic!("nothing is in flight at call {n}"),
+                    Pass::Late(_, wait) => {
+                        // One window is just longer than a grant is held.
+                        now = now + wait.expect("nothing is in flight");
+                        gate.hold(grant(n), now);
+                    }
+                    Pass::Idle => panic!("call {n} is held"),
                 }
             }
         }
@@ -214,11 +232,30 @@ mod tests {
             gate.refund();
         }
         let (terms, limits) = terms(10);
-        gate.retune(&terms, limits);
+        gate.retune(&terms, limits, Instant::ZERO);
         (6..10).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
             assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
         }
+    }
+
+    #[test]
+    fn a_grant_that_cannot_leave_in_time_is_given_back_with_the_time_when_one_could() {
+        let mut gate = gate(1);
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        gate.hold(grant(0), at(0));
+        assert!(matches!(gate.pass(at(0)), Pass::Go(_)));
+        gate.hold(grant(1), at(0));
+        assert!(
+            matches!(gate.pass(at(1)), Pass::Wait(until) if until == at(0) + LONGEST_HOLD),
+            "one may end"
+        );
+        assert!(matches!(gate.pass(at(0) + LONGEST_HOLD), Pass::Late(_, None)));
+        gate.ledger.charge(&gate.limits(), at(1_000));
+        gate.hold(grant(2), at(1_000));
+        assert!(matches!(gate.pass(at(1_000)), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD));
+        gate.hold(grant(3), at(1_500));
+        assert!(matches!(gate.pass(at(1_500)), Pass::Wait(until) if until < at(2_010)));
     }
 
     #[test]

@@ -80,6 +80,7 @@ mod tests {
             took_ms: 1,
             since_ms: 0,
             detail: None,
+            ready_in_ms: None,
         }
     }
 

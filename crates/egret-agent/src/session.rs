@@ -270,6 +270,7 @@ impl Agent {
                     self.worker.wake();
                 }
                 () = sleep_until(ping_at) => {
+                    self.worker.tidy();
                     ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
                     if let Err(end) = transmit(&mut socket, Message::Ping(Vec::new().into())).await {
                         return end;

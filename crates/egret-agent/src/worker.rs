@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::ledger::Snapshot;
+use egret_core::ledger::{LogSnapshot, Snapshot};
 use egret_core::quota::{self, Limits, Quota, Terms};
 use egret_core::time::Instant;
 use egret_wire::agent::{
     Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, EgressGrant, Grant, InFlight, LedgerEntry, LedgerState,
-    Protocol, Report, ServicePolicy,
+    LogState, Protocol, Report, ServicePolicy,
 };
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
@@ -94,12 +94,13 @@ impl Worker {
 
     /// Takes the list of services; gates keep what they know.
     pub(crate) fn set_policy(&mut self, policies: Vec<ServicePolicy>) {
+        let now = self.clock.now();
         self.services.clear();
         for policy in policies {
             let terms = terms(&policy);
             let limits = Arc::new(terms.limits());
             for (_, gate) in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
-                gate.retune(&terms, Arc::clone(&limits));
+                gate.retune(&terms, Arc::clone(&limits), now);
             }
             self.services.insert(policy.id.clone(), Service { policy, terms, limits });
         }
@@ -143,12 +144,19 @@ impl Worker {
     pub(crate) fn ledgers(&self) -> Vec<LedgerEntry> {
         let now = self.clock.now();
         let entry = |((service, egress), gate): (&GateKey, &Gate)| {
-            let Snapshot { charges, rest, .. } = gate.ledger.snapshot(now);
+            let Snapshot { logs, rest, .. } = gate.ledger.snapshot(&gate.limits(), now);
+            let log = |LogSnapshot { units, span, groups }| LogState { units, span_us: micros(span), groups };
             // Calls in flight are listed by name and reserved again by the coordinator.
-            let state = LedgerState { charges, in_flight: 0, rest };
+            let state = LedgerState { logs: logs.into_iter().map(log).collect(), in_flight: 0, rest };
             LedgerEntry { egress: egress.clone(), service: service.clone(), state }
         };
         self.gates.iter().map(entry).collect()
+    }
+
+    /// Forgets gates that say nothing any more.
+    pub(crate) fn tidy(&mut self) {
+        let now = self.clock.now();
+        self.gates.retain(|_, gate| !gate.is_idle(now));
     }
 
     /// Calls under way.
@@ -253,6 +261,11 @@ impl Worker {
                     gate.ledger.spend(&gate.limits(), 1, now, now);
                     self.refuse(held, "guard_tripped");
                 }
+                Pass::Late((grant, since), ready_in) => {
+                    let outcome = Outcome::withdrawn("the agent's own ledger does not let it leave in time");
+                    let ready_in = ready_in.map(|wait| millis(wait).saturating_add(1));
+                    self.keep_with(grant, outcome, now.since(since), Duration::ZERO, now, ready_in);
+                }
                 Pass::Wait(at) => {
                     self.timers.insert((at, key));
                     return;
@@ -305,7 +318,18 @@ impl Worker {
     }
 
     fn keep(&mut self, grant: Grant, outcome: Outcome, held: Duration, took: Duration, ended_at: Instant) {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.keep_with(grant, outcome, held, took, ended_at, None);
+    }
+
+    fn keep_with(
+        &mut self,
+        grant: Grant,
+        outcome: Outcome,
+        held: Duration,
+        took: Duration,
+        ended_at: Instant,
+        ready_in_ms: Option<u64>,
+    ) {
         let report = Report {
             attempt: grant.attempt,
             service: grant.service,
@@ -316,6 +340,7 @@ impl Worker {
             took_ms: millis(took),
             since_ms: 0,
             detail: outcome.detail,
+            ready_in_ms,
         };
         self.fresh.push(report.attempt);
         self.unannounced += 1;
@@ -339,8 +364,10 @@ fn terms(policy: &ServicePolicy) -> Terms {
         quotas: policy
             .quotas
             .iter()
-            .map(|q| Quota { units: q.units, per: q.per.0, burst: q.burst })
+            .map(|q| Quota { burst: q.burst, ..Quota::new(q.units, q.per.0) })
             .collect(),
+        // The coordinator has turned units into calls.
+        cost: 1,
         counting: match policy.counting {
             Counting::Sliding => quota::Counting::Sliding,
             Counting::Fixed => quota::Counting::Fixed,
@@ -358,7 +385,20 @@ fn terms(policy: &ServicePolicy) -> Terms {
 }
 
 fn snapshot(state: LedgerState) -> Snapshot {
-    let LedgerState { charges, in_flight, .. } = state;
+    let LedgerState { logs, in_flight, .. } = state;
+    let log = |LogState { units, span_us, groups }| LogSnapshot {
+        units,
+        span: Duration::from_micros(span_us),
+        groups,
+    };
     // Rests are the coordinator's business: it grants nothing while one lasts.
-    Snapshot { charges, in_flight, rest: None }
+    Snapshot { logs: logs.into_iter().map(log).collect(), in_flight, rest: None, taken: Duration::ZERO }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

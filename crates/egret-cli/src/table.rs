@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
-use egret_wire::agent::QuotaRule;
+use egret_wire::api::QuotaRule;
 use egret_wire::value::Time;
 
 use crate::screen::sanitize_line;
@@ -52,12 +52,12 @@ pub(crate) fn verdict(content: impl Display, is_well: bool) -> Cell {
     cell(content).fg(if is_well { Color::Green } else { Color::Yellow })
 }
 
-/// `5 per 1s`.
+/// `5 per 1s`, `50 % of 8 per 1s, subnet`.
 pub(crate) fn rule(quota: &QuotaRule) -> String {
-    match quota.burst {
-        Some(burst) => format!("{} per {}, bucket of {burst}", quota.units, quota.per),
-        None => format!("{} per {}", quota.units, quota.per),
-    }
+    let share = quota.share.map(|share| format!("{:.0} % of ", share * 100.0)).unwrap_or_default();
+    let burst = quota.burst.map(|burst| format!(", bucket of {burst}")).unwrap_or_default();
+    let scope = if quota.scope == "ip" { String::new() } else { format!(", {}", quota.scope) };
+    format!("{share}{} per {}{burst}{scope}", quota.units, quota.per)
 }
 
 /// `1 job`, `2 jobs`.
@@ -88,7 +88,7 @@ pub(crate) fn brief(length: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use egret_wire::value::Span;
 
@@ -115,12 +115,21 @@ mod tests {
         assert_eq!(ahead(Time(900), Time(1_000)), "now");
     }
 
+    /// A plain rule for each address.
+    pub(crate) fn every_second(units: u32) -> QuotaRule {
+        let (burst, ipv4_prefix, ipv6_prefix, share) = (None, None, None, None);
+        let per = Span(Duration::from_secs(1));
+        QuotaRule { units, per, burst, scope: "ip".to_owned(), ipv4_prefix, ipv6_prefix, share }
+    }
+
     #[test]
     fn quotas_read_as_they_are_spoken() {
-        let mut quota = QuotaRule { units: 5, per: Span(Duration::from_secs(1)), burst: None };
+        let mut quota = every_second(5);
         assert_eq!(rule(&quota), "5 per 1s");
         quota.burst = Some(10);
         assert_eq!(rule(&quota), "5 per 1s, bucket of 10");
+        quota = QuotaRule { scope: "subnet".to_owned(), share: Some(0.5), ..every_second(8) };
+        assert_eq!(rule(&quota), "50 % of 8 per 1s, subnet");
         assert_eq!((counted(1, "job"), counted(0, "job")), ("1 job".to_owned(), "0 jobs".to_owned()));
     }
 }

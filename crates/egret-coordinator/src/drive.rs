@@ -11,14 +11,14 @@ mod settle;
 mod views;
 mod welcome;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
-use egret_core::scheduler::{Command, Event, Scheduler, Settlement};
+use egret_core::scheduler::{Command, Event, Scheduler, Settlement, Shared};
 use egret_core::time::Instant;
 use egret_store::{Commit, EndState, LedgerRow, OutcomeRow, Store};
 use egret_wire::agent::{Attempt, Grant, LedgerState};
@@ -81,6 +81,8 @@ pub(crate) struct Drive {
     pub(crate) batches: HashMap<BatchId, Progress>,
     pub(crate) fleet: Fleet,
     memory: Memory,
+    /// Shared ledgers that were looked up in the memory.
+    met: HashSet<(ServiceId, String)>,
     new_egress: NewEgress,
     start: u32,
     clock: Clock,
@@ -102,6 +104,8 @@ pub(crate) struct Drive {
     answered: HashMap<(ServiceId, EgressId), Instant>,
     /// Pairs whose ledger changed since the last checkpoint.
     dirty: BTreeSet<(ServiceId, EgressId)>,
+    /// How full the budgets of services are while work waits, smoothed.
+    utilisation: HashMap<ServiceId, f64>,
 }
 
 /// What a [`Drive`] is made of.
@@ -136,7 +140,7 @@ impl Drive {
         } = parts;
         let stamped_at = Arc::new(AtomicU64::new(clock.now().as_micros()));
         let mut rng = fastrand::Rng::new();
-        let scheduler = Scheduler::new(services.limits(), start, rng.fork());
+        let scheduler = Scheduler::new(services.rules(), start, rng.fork());
         Self {
             services,
             scheduler,
@@ -145,6 +149,7 @@ impl Drive {
             batches: HashMap::new(),
             fleet: Fleet::default(),
             memory,
+            met: HashSet::new(),
             new_egress,
             start,
             clock,
@@ -160,6 +165,7 @@ impl Drive {
             granted: BTreeSet::new(),
             answered: HashMap::new(),
             dirty: BTreeSet::new(),
+            utilisation: HashMap::new(),
         }
     }
 
@@ -191,6 +197,7 @@ impl Drive {
             self.send_grants(now);
             self.hand_over();
             if now >= checkpoint_at {
+                self.measure(now);
                 if let Some(commit) = self.checkpoint(now).await {
                     let stamped_at = Arc::clone(&self.stamped_at);
                     // One every two seconds, each over with its commit.
@@ -435,8 +442,8 @@ impl Drive {
         let found = (self.services.find(&grant.service), self.fleet.find(&grant.egress));
         let (Some(service), Some(egress)) = found else { return };
         self.no_longer_running(job);
-        self.scheduler
-            .handle(Event::Settle { attempt, service, egress, settlement: Settlement::Withdrawn }, now);
+        let (settlement, at_agent) = (Settlement::Withdrawn, None);
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
         if let Some(open) = self.jobs.get(&job) {
             self.scheduler.handle(Event::Enqueue(open.step()), now);
         }
@@ -446,30 +453,49 @@ impl Drive {
     async fn checkpoint(&mut self, now: Instant) -> Option<Commit> {
         let taken_ms = wall_ms();
         let is_clean = self.stopping && self.scheduler.in_flight() == 0;
-        let stamps =
-            self.fleet.ids().map(|egress| memory::stamp(self.fleet.address(egress), taken_ms, is_clean));
-        let mut rows: Vec<LedgerRow> = stamps.collect();
+        let mut rows = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);
+        let services: BTreeSet<ServiceId> = dirty.iter().map(|(service, _)| *service).collect();
+        let mut stamped: BTreeSet<String> =
+            self.fleet.ids().map(|egress| self.fleet.address(egress).to_owned()).collect();
+        for service in self.services.ids() {
+            for (name, state) in self.shared_states(service, now) {
+                if services.contains(&service) {
+                    rows.push(self.row(name.clone(), service, taken_ms, &state));
+                }
+                stamped.insert(name);
+            }
+        }
+        rows.extend(stamped.iter().map(|name| memory::stamp(name, taken_ms, is_clean)));
         rows.extend(
             dirty.into_iter().map(|(service, egress)| self.ledger_row(service, egress, taken_ms, now)),
         );
+        self.scheduler.shed(now);
         let written = self.store.save_ledgers(rows).await;
         written.inspect_err(|error| tracing::error!("the ledgers could not be written down: {error}")).ok()
     }
 
+    /// The ledgers that egresses share at a service, by the names they are kept under.
+    fn shared_states(&self, service: ServiceId, now: Instant) -> Vec<(String, LedgerState)> {
+        let shared = self.scheduler.shared(service).filter(|shared| !shared.limits.windows.is_empty());
+        let state = |shared: Shared<'_>| memory::to_state(shared.ledger.snapshot(shared.limits, now));
+        shared.map(|shared| (memory::shared_name(shared.scope, shared.key), state(shared))).collect()
+    }
+
     fn ledger_row(&self, service: ServiceId, egress: EgressId, taken_ms: u64, now: Instant) -> LedgerRow {
         let state = self.ledger_state(service, egress, now);
-        LedgerRow {
-            egress: self.fleet.address(egress).to_owned(),
-            service: self.services.name(service).to_owned(),
-            taken_ms,
-            state: serde_json::to_vec(&state).unwrap_or_default(),
-        }
+        self.row(self.fleet.address(egress).to_owned(), service, taken_ms, &state)
+    }
+
+    fn row(&self, egress: String, service: ServiceId, taken_ms: u64, state: &LedgerState) -> LedgerRow {
+        let service = self.services.name(service).to_owned();
+        LedgerRow { egress, service, taken_ms, state: serde_json::to_vec(state).unwrap_or_default() }
     }
 
     fn ledger_state(&self, service: ServiceId, egress: EgressId, now: Instant) -> LedgerState {
         let seat = self.scheduler.seat(service, egress);
-        seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(now)))
+        let limits = &self.scheduler.rules(service).own;
+        seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(limits, now)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The configured services, ready for use by everybody: looked up, planned for, announced.
 
 use egret_core::id::ServiceId;
-use egret_core::quota::{Counting, Limits};
+use egret_core::quota::{Counting, Quota, Rules, WHOLE};
+use egret_core::scope::Scope;
 use egret_lookup::Catalogue;
-use egret_wire::agent::{self, QuotaRule, ServicePolicy};
-use egret_wire::api::ServiceView;
+use egret_wire::agent::{self, CallQuota, ServicePolicy};
+use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::value::Span;
 
 use crate::config::ServiceConfig;
@@ -42,8 +43,8 @@ impl Services {
         self.config(service).lookup.id()
     }
 
-    pub(crate) fn limits(&self) -> Vec<Limits> {
-        self.configs.iter().map(|config| config.terms.limits()).collect()
+    pub(crate) fn rules(&self) -> Vec<Rules> {
+        self.configs.iter().map(|config| config.terms.rules()).collect()
     }
 
     /// What agents are told.
@@ -57,7 +58,8 @@ impl Services {
             id: config.lookup.id().to_owned(),
             protocol: protocol(config.protocol).to_owned(),
             address: config.address.clone(),
-            quotas: rules(config),
+            quotas: config.terms.quotas_in_force().iter().map(rule).collect(),
+            cost: config.terms.cost,
             counting: counting_word(config.terms.counting).to_owned(),
             zones: config.lookup.zones().to_vec(),
             source: config.source.clone(),
@@ -76,10 +78,21 @@ pub(crate) fn protocol(protocol: agent::Protocol) -> &'static str {
     }
 }
 
-/// The quotas in force, as the API and the agents read them.
-pub(crate) fn rules(config: &ServiceConfig) -> Vec<QuotaRule> {
-    let rule = |q: egret_core::quota::Quota| QuotaRule { units: q.units, per: Span(q.per), burst: q.burst };
-    config.terms.quotas_in_force().into_iter().map(rule).collect()
+/// A quota as the API shows it.
+pub(crate) fn rule(quota: &Quota) -> QuotaRule {
+    let (ipv4_prefix, ipv6_prefix) = match quota.scope {
+        Scope::Subnet { ipv4_prefix, ipv6_prefix } => (Some(ipv4_prefix), Some(ipv6_prefix)),
+        Scope::Ip | Scope::Fleet | Scope::Tag(_) => (None, None),
+    };
+    QuotaRule {
+        units: quota.units,
+        per: Span(quota.per),
+        burst: quota.burst,
+        scope: quota.scope.word(),
+        ipv4_prefix,
+        ipv6_prefix,
+        share: (quota.share < WHOLE).then(|| f64::from(quota.share) / f64::from(WHOLE)),
+    }
 }
 
 fn policy(config: &ServiceConfig) -> ServicePolicy {
@@ -88,8 +101,7 @@ fn policy(config: &ServiceConfig) -> ServicePolicy {
         id: config.lookup.id().to_owned(),
         protocol: config.protocol,
         address: config.address.clone(),
-        // Empty stands for the careful default on both sides.
-        quotas: if config.terms.quotas.is_empty() { Vec::new() } else { rules(config) },
+        quotas: calls(config),
         counting: counting(config.terms.counting),
         concurrency: config.terms.concurrency,
         timeout_ms: millis(config.terms.timeout),
@@ -97,6 +109,15 @@ fn policy(config: &ServiceConfig) -> ServicePolicy {
         max_answer: config.max_answer,
         allow_private_addresses: config.allow_private_addresses,
     }
+}
+
+/// What one address may call; empty stands for the careful default on both sides.
+fn calls(config: &ServiceConfig) -> Vec<CallQuota> {
+    if config.terms.quotas.is_empty() {
+        return Vec::new();
+    }
+    let calls = |quota: Quota| CallQuota { units: quota.units, per: Span(quota.per), burst: quota.burst };
+    config.terms.quotas_in_calls().into_iter().map(calls).collect()
 }
 
 fn counting(counting: Counting) -> agent::Counting {

@@ -1,7 +1,8 @@
 //! Decides: which egress may ask which service, and when.
 //!
 //! - [`quota`]: what a service allows, and its reduction to sliding windows;
-//! - [`ledger`]: what one egress has spent at one service, and when it may spend again;
+//! - [`scope`]: who shares a quota;
+//! - [`ledger`]: what was spent at one service, by one egress or by those that share a quota, and when more may be;
 //! - [`scheduler`]: waiting steps given to egresses with budget; events in, commands out;
 //! - [`retry`]: what becomes of a step after an attempt;
 //! - [`id`], [`time`]: the names and the clock readings everything above speaks in.
@@ -14,4 +15,5 @@ pub mod ledger;
 pub mod quota;
 pub mod retry;
 pub mod scheduler;
+pub mod scope;
 pub mod time;

@@ -1,11 +1,13 @@
-//! What a service allows, and how that becomes a rule the ledger can keep.
+//! What a service allows, and how that becomes rules the ledger can keep.
 //!
-//! Services count in different ways. Every way is reduced to sliding windows "at most N live units
+//! Services count in different ways. Every way is reduced to sliding windows "at most N live calls
 //! per W", sometimes with a minimum spacing of sends; whoever obeys those is never refused by the
 //! original. The spans are inflated a little, because two clocks never run alike, and every
 //! interval is rounded up.
 
 use std::time::Duration;
+
+use crate::scope::Scope;
 
 /// Clock rates may differ by 500 ppm on each side (the slew limit of NTP).
 const RATE_MARGIN_PER_MILLE: u32 = 1;
@@ -14,16 +16,25 @@ const LONG_SPAN: Duration = Duration::from_secs(10);
 const LONG_GUARD: Duration = Duration::from_secs(1);
 /// Covers remotes whose windows are closed at both ends.
 const SHORT_GUARD: Duration = Duration::from_millis(1);
+/// Groups that a log of calls is kept in; `ledger::log` says how.
+pub(crate) const GROUPS: u32 = 32;
+/// Ticks that a span, and what may be charged ahead of time, have at the most: far fewer than a wrapping count of
+/// 32 bits tells apart, and enough that rounding to them costs less than one part in a million.
+const SPAN_TICKS: u64 = 1 << 22;
 
-/// A rule of a service: at most `units` per `per`, as the service states it, for each source address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A rule of a service: at most `units` per `per`, as the service states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Calls allowed in the span; at least 1.
+    /// Units allowed in the span; at least 1.
     pub units: u32,
     /// The span the service counts over; above zero.
     pub per: Duration,
     /// Token buckets only: the size of the bucket, when it is not `units`; at least 1.
     pub burst: Option<u32>,
+    /// Whose calls are counted together.
+    pub scope: Scope,
+    /// Thousandths of it that may be used, 1 to 1,000; the rest is left to others.
+    pub share: u16,
 }
 
 /// How a service counts.
@@ -42,23 +53,31 @@ pub enum Counting {
     Unknown,
 }
 
-/// At most `units` live units in `span`; the form the ledger keeps.
+/// At most `units` live calls in `span`; the form the ledger keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Live units allowed.
+    /// Live calls allowed.
     pub units: u32,
-    /// How long a unit stays live after its answer, inflated.
+    /// How long a call stays live after its answer, inflated, whole microseconds.
     pub span: Duration,
+    /// Times are kept in units of this many microseconds, as a power of two.
+    pub(crate) shift: u8,
+    /// Calls that share one time in a log, if no longer than `near` apart: 1 up to 31 units.
+    pub(crate) group: u16,
+    /// One part in 31 of the span.
+    pub(crate) near: Duration,
+    /// A log that was not changed for so long holds nothing that is live.
+    pub(crate) horizon: Duration,
 }
 
-/// Everything the ledger needs to know of a service.
+/// What one ledger has to keep: the limits of one egress, or of one network, at one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// All of them hold at once, in the order of the service's quotas.
     pub windows: Vec<Window>,
-    /// The least time between two sends from one egress; zero: none.
+    /// The least time between two sends; zero: none.
     pub spacing: Duration,
-    /// Open calls at a time per egress; `None`: the windows alone bound them.
+    /// Open calls at a time; `None`: the windows alone bound them.
     pub concurrency: Option<u32>,
     /// The rest after a first refusal that names no time; five times longer at each further one.
     pub cool_down: Duration,
@@ -70,6 +89,15 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+/// All limits of a service: of each egress by itself, and of what egresses share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Kept for each egress.
+    pub own: Limits,
+    /// Kept for each key of a wider scope; each scope once. One of them is a network, if only to rest together.
+    pub wide: Vec<(Scope, Limits)>,
+}
+
 /// The stated rules of a service before reduction; what a configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -77,6 +105,8 @@ pub struct Terms {
     pub quotas: Vec<Quota>,
     /// How the service counts.
     pub counting: Counting,
+    /// Units that one call counts; at least 1.
+    pub cost: u32,
     /// See [`Limits::concurrency`].
     pub concurrency: Option<u32>,
     /// See [`Limits::cool_down`].
@@ -89,24 +119,90 @@ pub struct Terms {
     pub linger: Duration,
 }
 
+/// For services whose limit nobody stated: chosen, below the lowest published whois limit we know of (30/min).
+pub const CAREFUL: Quota =
+    Quota { units: 1, per: Duration::from_secs(2), burst: None, scope: Scope::Ip, share: WHOLE };
+/// A share of all of it.
+pub const WHOLE: u16 = 1_000;
+/// The network that rests when two of its addresses are refused, unless a quota of the service names another (chosen:
+/// what registries hand out and block as one).
+const NEIGHBOURS: Scope = Scope::Subnet { ipv4_prefix: 24, ipv6_prefix: 48 };
+
+impl Quota {
+    /// `units` per `per` for each egress, all of it.
+    pub const fn new(units: u32, per: Duration) -> Self {
+        Self { units, per, burst: None, scope: Scope::Ip, share: WHOLE }
+    }
+
+    /// Units of it that may be used.
+    pub fn usable(&self) -> u32 {
+        self.part(self.units)
+    }
+
+    /// The same rule in whole calls that count `cost` units each, of the share that may be used; 0 units: not even one
+    /// call fits.
+    fn in_calls(&self, counting: Counting, cost: u32) -> Self {
+        let cost = cost.max(1);
+        let whole = Self { share: WHOLE, scope: self.scope.clone(), ..*self };
+        if counting == Counting::TokenBucket {
+            // Tokens for one call come back in cost / rate.
+            let burst = self.part(self.burst.unwrap_or(self.units)) / cost;
+            let units = if burst == 0 { 0 } else { self.usable() };
+            return Self { units, per: self.per * cost, burst: Some(burst), ..whole };
+        }
+        Self { units: self.usable() / cost, ..whole }
+    }
+
+    fn part(&self, units: u32) -> u32 {
+        let part = u64::from(units) * u64::from(self.share.min(WHOLE)) / u64::from(WHOLE);
+        u32::try_from(part).unwrap_or(units)
+    }
+}
+
 impl Terms {
     /// The quotas in force: the stated ones, or the careful default.
     pub fn quotas_in_force(&self) -> Vec<Quota> {
         if self.quotas.is_empty() { vec![CAREFUL] } else { self.quotas.clone() }
     }
 
-    /// The rules to keep so that these terms are never broken, however the remote's windows lie.
+    /// The same in whole calls, as an agent is told them; a quota of 0 units lets nothing through.
+    pub fn quotas_in_calls(&self) -> Vec<Quota> {
+        self.quotas_in_force().iter().map(|quota| quota.in_calls(self.counting, self.cost)).collect()
+    }
+
+    /// What one address by itself must keep so that these terms are never broken, however the remote's windows lie:
+    /// every quota, whoever shares it.
     pub fn limits(&self) -> Limits {
-        let mut windows = Vec::with_capacity(self.quotas.len());
-        let mut spacing = Duration::ZERO;
-        for quota in self.quotas_in_force() {
-            let (window, spaced) =
-                reduce(quota, if self.quotas.is_empty() { Counting::Sliding } else { self.counting });
-            windows.push(window);
-            spacing = spacing.max(spaced);
+        self.reduced(&self.quotas_in_calls())
+    }
+
+    /// What each egress, and what egresses together, must keep.
+    pub fn rules(&self) -> Rules {
+        let (own, shared): (Vec<_>, Vec<_>) =
+            self.quotas_in_calls().into_iter().partition(|quota| quota.scope == Scope::Ip);
+        let mut scopes: Vec<Scope> = shared.iter().map(|quota| quota.scope.clone()).collect();
+        if !scopes.iter().any(|scope| matches!(scope, Scope::Subnet { .. })) {
+            scopes.push(NEIGHBOURS);
         }
+        scopes.sort();
+        scopes.dedup();
+        let limits = |scope: Scope| {
+            let quotas: Vec<Quota> = shared.iter().filter(|quota| quota.scope == scope).cloned().collect();
+            (scope, Limits { concurrency: None, ..self.reduced(&quotas) })
+        };
+        Rules { own: self.reduced(&own), wide: scopes.into_iter().map(limits).collect() }
+    }
+
+    fn reduced(&self, quotas: &[Quota]) -> Limits {
+        let counting = if self.quotas.is_empty() { Counting::Sliding } else { self.counting };
+        let mut spacing = Duration::ZERO;
+        let windows = quotas.iter().map(|quota| {
+            let (units, span, spaced) = reduce(quota, counting);
+            spacing = spacing.max(spaced);
+            Window::new(units, span, self.timeout + self.linger)
+        });
         Limits {
-            windows,
+            windows: windows.collect(),
             spacing,
             concurrency: if self.quotas.is_empty() { Some(1) } else { self.concurrency },
             cool_down: self.cool_down,
@@ -117,29 +213,35 @@ impl Terms {
     }
 }
 
-/// For services whose limit nobody stated: chosen, below the lowest published whois limit we know of (30/min).
-pub const CAREFUL: Quota = Quota { units: 1, per: Duration::from_secs(2), burst: None };
+impl Window {
+    /// At most `units` live calls in `span`. `late` is how far ahead of its time a call may be charged: one that
+    /// was not answered counts as answered when its time-out and linger have passed.
+    pub fn new(units: u32, span: Duration, late: Duration) -> Self {
+        let span = from_nanos(span.as_nanos().div_ceil(1_000) * 1_000);
+        let reach = u64::try_from((span + late).as_micros()).unwrap_or(u64::MAX);
+        let shift = (u64::BITS - (reach / SPAN_TICKS).leading_zeros()) as u8;
+        let group = units.div_ceil(GROUPS - 1).clamp(1, u32::from(u16::MAX)) as u16;
+        Self { units, span, shift, group, near: span / (GROUPS - 1), horizon: span + late }
+    }
+}
 
-/// One quota as a window and a spacing of sends.
-fn reduce(quota: Quota, counting: Counting) -> (Window, Duration) {
-    let Quota { units, per, burst } = quota;
+/// One quota, in calls, as units, span and a spacing of sends.
+fn reduce(quota: &Quota, counting: Counting) -> (u32, Duration, Duration) {
+    let Quota { units, per, burst, .. } = *quota;
     match counting {
-        Counting::Sliding | Counting::Fixed => (Window { units, span: inflate(per) }, Duration::ZERO),
+        Counting::Sliding | Counting::Fixed => (units, inflate(per), Duration::ZERO),
         Counting::TokenBucket => {
             // A full bucket comes back in burst / rate; any L then holds at most burst + rate * L.
             let burst = burst.unwrap_or(units);
-            let nanos = (per.as_nanos() * u128::from(burst)).div_ceil(u128::from(units));
-            (Window { units: burst, span: inflate(from_nanos(nanos)) }, Duration::ZERO)
+            let nanos = (per.as_nanos() * u128::from(burst)).div_ceil(u128::from(units.max(1)));
+            (burst, inflate(from_nanos(nanos)), Duration::ZERO)
         }
         // The faded count of the span before plus this span's stays within N if at most N - 1
         // are live and they are evenly spread.
-        Counting::TwoBucket | Counting::Unknown if units == 1 => {
-            (Window { units: 1, span: inflate(per * 2) }, Duration::ZERO)
-        }
+        Counting::TwoBucket | Counting::Unknown if units <= 1 => (units, inflate(per * 2), Duration::ZERO),
         Counting::TwoBucket | Counting::Unknown => {
             let span = inflate(per);
-            let spacing = from_nanos(span.as_nanos().div_ceil(u128::from(units - 1)));
-            (Window { units: units - 1, span }, spacing)
+            (units - 1, span, from_nanos(span.as_nanos().div_ceil(u128::from(units - 1))))
         }
     }
 }
@@ -156,61 +258,4 @@ fn from_nanos(nanos: u128) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(units: u32, per_secs: u64, burst: Option<u32>, counting: Counting) -> Limits {
-        Terms {
-            quotas: vec![Quota { units, per: Duration::from_secs(per_secs), burst }],
-            counting,
-            concurrency: None,
-            cool_down: Duration::ZERO,
-            max_cool_down: Duration::ZERO,
-            timeout: Duration::ZERO,
-            linger: Duration::ZERO,
-        }
-        .limits()
-    }
-
-    #[test]
-    fn sliding_and_fixed_keep_all_units_over_an_inflated_span() {
-        for counting in [Counting::Sliding, Counting::Fixed] {
-            let limits = limits(10, 1, None, counting);
-            assert_eq!(limits.windows, [Window { units: 10, span: Duration::from_micros(1_002_001) }]);
-            assert_eq!(limits.spacing, Duration::ZERO);
-        }
-        assert_eq!(limits(1, 60, None, Counting::Sliding).windows[0].span, Duration::from_millis(61_061));
-    }
-
-    #[test]
-    fn a_token_bucket_is_its_burst_over_the_time_that_fills_it() {
-        let limits = limits(5, 1, Some(10), Counting::TokenBucket);
-        assert_eq!(limits.windows, [Window { units: 10, span: Duration::from_micros(2_003_001) }]);
-    }
-
-    #[test]
-    fn the_careful_countings_give_up_one_unit_and_space_the_rest() {
-        for counting in [Counting::TwoBucket, Counting::Unknown] {
-            let careful = limits(5, 1, None, counting);
-            assert_eq!(careful.windows[0].units, 4);
-            assert_eq!(careful.spacing, Duration::from_nanos(250_500_250));
-            assert!(limits(1, 1, None, counting).windows[0].span > Duration::from_secs(2));
-        }
-    }
-
-    #[test]
-    fn without_quotas_the_careful_default_holds() {
-        let mut terms = Terms {
-            quotas: Vec::new(),
-            counting: Counting::Unknown,
-            concurrency: None,
-            cool_down: Duration::ZERO,
-            max_cool_down: Duration::ZERO,
-            timeout: Duration::ZERO,
-            linger: Duration::ZERO,
-        };
-        assert_eq!((terms.limits().windows[0].units, terms.limits().concurrency), (1, Some(1)));
-        terms.quotas = vec![CAREFUL];
-        assert_eq!(terms.limits().concurrency, None);
-    }
-}
+mod tests;

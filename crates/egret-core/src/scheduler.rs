@@ -1,168 +1,47 @@
 //! Gives waiting steps to egresses with budget, as early as the quotas allow.
 //!
-//! Every service is a lane: its queue, and a seat for each egress it has used. A seat is in one
-//! place: ready, parked until an instant, busy until a call ends, or out (egress down, or its
-//! agent without credit). A turn hands steps to ready seats until either runs out; parked seats wait in
+//! Every service is a lane: its queue, a seat for each egress it has used, and the budgets that seats share. A seat
+//! is in one place: ready, parked until an instant, busy until a call ends, held by a shared budget, or out (egress
+//! down, or its agent without credit). A turn hands steps to ready seats until either runs out; parked seats wait in
 //! an ordered set, and one timer per lane tells when to look again. Egresses a lane has never used
 //! have full budgets and are drawn from the common roster, so state grows with pairs in use.
+//!
+//! A call concerns its egress's own ledger and those of its network, its tags and the fleet, as far as the service has
+//! such quotas. All are asked, then all are charged, or none is.
 //!
 //! [`Scheduler::handle`] takes what happened, [`Scheduler::tick`] decides, [`Scheduler::next_command`]
 //! says what the shell must do. Who the agents are, what a question says and how an answer is
 //! judged is absent here.
 
+mod event;
 mod lane;
+mod lead;
 mod queue;
+mod shared;
+mod turn;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use event::{Command, Event, Settlement, Step, Whose};
 use lane::Lane;
-#[cfg(test)]
-use lane::Place;
+use lead::Lead;
 pub use queue::Class;
+use shared::SharedId;
 
 use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
-use crate::ledger::{Ledger, Snapshot};
-use crate::quota::Limits;
+use crate::ledger::{Ledger, Ready};
+use crate::quota::{Limits, Rules};
+use crate::scope::{Scope, ScopeKey};
 use crate::time::Instant;
 
-/// One question of a job to one service, waiting for an egress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Whose question; a job has at most one step waiting or running.
-    pub job: JobId,
-    /// Whom to ask.
-    pub service: ServiceId,
-    /// How urgent.
-    pub class: Class,
-    /// Not granted after this instant; the job expires.
-    pub deadline: Instant,
-    /// Not granted before: the back-off after a failure.
-    pub not_before: Instant,
-    /// An egress to be avoided while there is another: the last attempt failed there.
-    pub avoid: Option<EgressId>,
-}
-
-/// How an attempt ended, as far as budgets care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// The remote answered; anything but a refusal.
-    Answered,
-    /// The remote refused because of a limit, and perhaps named a time to wait.
-    Refused {
-        /// The wait the remote named.
-        named: Option<Duration>,
-    },
-    /// Sent, or perhaps sent, but not answered; the remote may still count it for a while.
-    Unanswered,
-    /// Nothing left the agent's host: the grant was taken back.
-    Withdrawn,
-    /// Nothing left the agent's host: it was not able to send.
-    NotSent,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A step is to be granted.
-    Enqueue(Step),
-    /// The job has ended or was given up: its waiting step is forgotten. A running one is charged as usual.
-    Withdraw(JobId),
-    /// An attempt ended. One that was given up as lost is charged again: it may have been counted late.
-    Settle {
-        /// Which one.
-        attempt: AttemptId,
-        /// The service it asked, for an attempt that is not known any more.
-        service: ServiceId,
-        /// The egress it left from, likewise.
-        egress: EgressId,
-        /// How it ended.
-        settlement: Settlement,
-    },
-    /// An agent speaks for this egress from now on.
-    EgressUp {
-        /// The address.
-        egress: EgressId,
-        /// Who speaks for it.
-        agent: AgentId,
-    },
-    /// Nobody speaks for this egress any more.
-    EgressDown(EgressId),
-    /// The agent takes this many more grants.
-    Credit {
-        /// Who.
-        agent: AgentId,
-        /// How many more.
-        grants: u32,
-    },
-    /// The agent's session is over: its egresses are down, its credit is void. What it was granted may
-    /// still be answered.
-    AgentDown(AgentId),
-    /// An agent reports an attempt in flight that an earlier start of the coordinator granted.
-    Adopt {
-        /// Which one.
-        attempt: AttemptId,
-        /// Its job.
-        job: JobId,
-        /// The service it asks.
-        service: ServiceId,
-        /// The egress it left from.
-        egress: EgressId,
-    },
-    /// What was spent by this pair according to somebody else: a checkpoint or an agent.
-    Remember {
-        /// The service.
-        service: ServiceId,
-        /// The address.
-        egress: EgressId,
-        /// What they know.
-        snapshot: Snapshot,
-    },
-    /// Nothing of this service is granted any more; steps wait, and expire.
-    Pause(ServiceId),
-    /// The opposite.
-    Resume(ServiceId),
-    /// What this pair spent in the last `gap` is not known to anybody.
-    Forgotten {
-        /// The service.
-        service: ServiceId,
-        /// The address.
-        egress: EgressId,
-        /// How far back memory ends.
-        gap: Duration,
-    },
-}
-
-/// Something the shell must do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Hand this attempt to the agent.
-    Grant {
-        /// Its name.
-        attempt: AttemptId,
-        /// Whose question.
-        job: JobId,
-        /// Whom to ask.
-        service: ServiceId,
-        /// From where.
-        egress: EgressId,
-        /// Who asks.
-        agent: AgentId,
-    },
-    /// The attempt will not be heard of again; its unit stays charged. The job has no step now.
-    Lost {
-        /// Its name.
-        attempt: AttemptId,
-        /// Whose question.
-        job: JobId,
-        /// Whom it asked.
-        service: ServiceId,
-        /// From where.
-        egress: EgressId,
-    },
-    /// The job's deadline passed while its step waited.
-    Expired(JobId),
-}
+/// An agent holds a grant back for its own ledger's sake up to this, then gives it back (chosen: twice the longest
+/// lead). A grant may leave as late as that.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// Seats of a lane looked at in one go for ledgers that can be shed.
+const SHED_AT_ONCE: usize = 10_000;
 
 /// Where a job's step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,11 +51,13 @@ enum Standing {
     Running(AttemptId),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Flight {
     job: JobId,
     service: ServiceId,
     egress: EgressId,
+    /// The shared budgets it was charged to, whatever the egress shares now.
+    shares: Arc<[SharedId]>,
     granted_at: Instant,
     lost_at: Instant,
 }
@@ -184,6 +65,8 @@ struct Flight {
 #[derive(Debug, Default)]
 struct Egress {
     agent: Option<AgentId>,
+    /// Its address and tags, once an agent has come for it.
+    home: Option<(IpAddr, Vec<String>)>,
     /// Lanes with a seat for it.
     lanes: Vec<ServiceId>,
 }
@@ -191,9 +74,23 @@ struct Egress {
 #[derive(Debug, Default)]
 struct Agent {
     credit: u32,
+    lead: Lead,
     egresses: BTreeSet<EgressId>,
     /// Seats that had budget when there was no credit.
     starved: Vec<(ServiceId, EgressId)>,
+}
+
+/// A ledger that several egresses share.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared<'a> {
+    /// By which of the service's scopes.
+    pub scope: &'a Scope,
+    /// Which of its keys.
+    pub key: &'a ScopeKey,
+    /// What it keeps.
+    pub limits: &'a Limits,
+    /// What was spent.
+    pub ledger: &'a Ledger,
 }
 
 /// All waiting steps, all ledgers, all attempts in flight.
@@ -219,7 +116,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// For these services, in the order of their ids. `start` counts the coordinator's starts and
     /// keeps the names of attempts apart; `rng` spreads cool-downs.
-    pub fn new(services: Vec<Limits>, start: u32, rng: fastrand::Rng) -> Self {
+    pub fn new(services: Vec<Rules>, start: u32, rng: fastrand::Rng) -> Self {
         Self {
             start,
             granted: 0,
@@ -242,10 +139,10 @@ impl Scheduler {
         match event {
             Event::Enqueue(step) => self.enqueue(step, now),
             Event::Withdraw(job) => self.withdraw(job),
-            Event::Settle { attempt, service, egress, settlement } => {
-                self.settle(attempt, service, egress, settlement, now);
+            Event::Settle { attempt, service, egress, settlement, at_agent } => {
+                self.settle(attempt, service, egress, settlement, at_agent, now);
             }
-            Event::EgressUp { egress, agent } => self.egress_up(egress, agent),
+            Event::EgressUp { egress, agent, address, tags } => self.egress_up(egress, agent, address, tags),
             Event::EgressDown(egress) => self.egress_down(egress),
             Event::Credit { agent, grants } => self.credit(agent, grants),
             Event::AgentDown(agent) => {
@@ -254,13 +151,22 @@ impl Scheduler {
                 }
             }
             Event::Adopt { attempt, job, service, egress } => self.adopt(attempt, job, service, egress, now),
-            Event::Remember { service, egress, snapshot } => {
-                self.ledger(service, egress, |ledger, limits| ledger.merge(limits, &snapshot, now));
+            Event::Remember { service, whose, snapshot } => {
+                self.ledger(service, &whose, |ledger, limits| ledger.merge(limits, &snapshot, now));
             }
             Event::Pause(service) => self.set_paused(service, true),
             Event::Resume(service) => self.set_paused(service, false),
             Event::Forgotten { service, egress, gap } => {
-                self.ledger(service, egress, |ledger, limits| ledger.spend_gap(limits, gap, now));
+                let whose = Whose::Own(egress);
+                self.ledger(service, &whose, |ledger, limits| ledger.spend_gap(limits, gap, now));
+            }
+            Event::Spent { service, whose, calls } => {
+                self.ledger(service, &whose, |ledger, limits| {
+                    ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
+                });
+            }
+            Event::Left { service, egress, calls, reset } => {
+                self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.limit_to(calls, reset, now));
             }
         }
     }
@@ -326,14 +232,58 @@ impl Scheduler {
         self.lanes[service.0 as usize].ledger(egress)
     }
 
+    /// The ledgers that egresses share at a service, as far as any of them has been used.
+    pub fn shared(&self, service: ServiceId) -> impl Iterator<Item = Shared<'_>> {
+        let lane = &self.lanes[service.0 as usize];
+        lane.shared.iter().map(|shared| {
+            let (scope, limits) = &lane.rules.wide[shared.rule];
+            Shared { scope, key: &shared.key, limits, ledger: &shared.ledger }
+        })
+    }
+
+    /// When one more call may leave from an egress, and the scope that is in the way the longest if it is not the
+    /// egress's own.
+    pub fn outlook(&self, service: ServiceId, egress: EgressId, now: Instant) -> (Ready, Option<Shared<'_>>) {
+        let lane = &self.lanes[service.0 as usize];
+        let Some(seat) = lane.seats.get(&egress) else { return (Ready::Now, None) };
+        let mut outlook = (seat.ledger.ready(&lane.rules.own, now), None);
+        for (id, shared) in seat.shares.iter().zip(self.shares(service, egress)) {
+            let both = outlook.0.and(lane.shared_ready(*id, now));
+            if both != outlook.0 {
+                outlook = (both, Some(shared));
+            }
+        }
+        outlook
+    }
+
+    /// What an egress shares with others at a service.
+    pub fn shares(&self, service: ServiceId, egress: EgressId) -> impl Iterator<Item = Shared<'_>> {
+        let lane = &self.lanes[service.0 as usize];
+        let shares = lane.seats.get(&egress).map(|seat| &*seat.shares).unwrap_or_default();
+        shares.iter().map(|id| {
+            let shared = &lane.shared[id.0 as usize];
+            let (scope, limits) = &lane.rules.wide[shared.rule];
+            Shared { scope, key: &shared.key, limits, ledger: &shared.ledger }
+        })
+    }
+
+    /// Frees ledgers that say no more than that nothing was spent lately; nobody can tell the difference.
+    pub fn shed(&mut self, now: Instant) {
+        self.lanes.iter_mut().for_each(|lane| lane.shed(SHED_AT_ONCE, now));
+    }
+
     /// Whether a service is paused.
     pub fn is_paused(&self, service: ServiceId) -> bool {
         self.lanes[service.0 as usize].paused
     }
 
     /// The rules of a service.
-    pub fn limits(&self, service: ServiceId) -> &Limits {
-        &self.lanes[service.0 as usize].limits
+    pub fn rules(&self, service: ServiceId) -> &Rules {
+        &self.lanes[service.0 as usize].rules
+    }
+
+    fn lane(&mut self, service: ServiceId) -> &mut Lane {
+        &mut self.lanes[service.0 as usize]
     }
 
     fn enqueue(&mut self, step: Step, now: Instant) {
@@ -368,60 +318,93 @@ impl Scheduler {
         service: ServiceId,
         egress: EgressId,
         settlement: Settlement,
+        at_agent: Option<Duration>,
         now: Instant,
     ) {
-        let flight = self.flights.remove(&attempt);
         let spread = self.rng.f64();
-        let Some(flight) = flight else {
-            // Lost and charged before, and counted again since it may have been counted late; anything else
-            // is an old result told again, which its agent's ledger has covered.
-            if self.lost.remove(&attempt)
-                && !matches!(settlement, Settlement::NotSent | Settlement::Withdrawn)
-            {
-                self.ledger(service, egress, |ledger, limits| {
-                    ledger.spend(limits, 1, now, now);
-                    if let Settlement::Refused { named } = settlement {
-                        ledger.refuse(limits, Instant::ZERO, named, spread, now);
-                    }
-                });
+        let Some(flight) = self.flights.remove(&attempt) else {
+            if self.lost.remove(&attempt) {
+                self.settle_late(service, egress, settlement, spread, now);
             }
             return;
         };
-        let Flight { job, service, egress, granted_at, lost_at } = flight;
-        self.lanes[service.0 as usize].overdue.remove(&(lost_at, attempt));
+        let Flight { job, service, egress, shares, granted_at, lost_at } = flight;
+        if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
+            let agent = self.egresses[egress.0 as usize].agent;
+            if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
+                agent.lead.observe(now.since(granted_at).saturating_sub(at_agent));
+            }
+        }
         if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
             self.steps.remove(&job);
         }
-        self.ledger(service, egress, |ledger, limits| match settlement {
-            Settlement::Withdrawn => ledger.refund(),
-            Settlement::NotSent => ledger.stumble(now),
+        let lane = &mut self.lanes[service.0 as usize];
+        lane.overdue.remove(&(lost_at, attempt));
+        lane.change_all(egress, &shares, |ledger, limits| match settlement {
+            Settlement::Withdrawn | Settlement::NotSent => ledger.refund(),
             Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
+            Settlement::Refused { .. } => ledger.charge(limits, now),
             Settlement::Answered => {
                 ledger.charge(limits, now);
                 ledger.recover(granted_at);
             }
-            Settlement::Refused { named } => {
-                ledger.charge(limits, now);
-                ledger.refuse(limits, granted_at, named, spread, now);
-            }
         });
+        match settlement {
+            Settlement::NotSent => {
+                self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.stumble(now));
+            }
+            Settlement::Refused { named } => lane.refuse(egress, &shares, granted_at, named, spread, now),
+            Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
+        }
+        self.touched.insert(service);
     }
 
-    fn egress_up(&mut self, egress: EgressId, agent: AgentId) {
-        let index = egress.0 as usize;
-        if self.egresses.len() <= index {
-            self.egresses.resize_with(index + 1, Egress::default);
+    /// An attempt that was given up and charged is heard of after all: the remote may have counted it as late as now,
+    /// so it is charged again.
+    fn settle_late(
+        &mut self,
+        service: ServiceId,
+        egress: EgressId,
+        settlement: Settlement,
+        spread: f64,
+        now: Instant,
+    ) {
+        if matches!(settlement, Settlement::NotSent | Settlement::Withdrawn) {
+            return;
         }
+        self.meet(service, egress);
+        let lane = &mut self.lanes[service.0 as usize];
+        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        lane.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now, now));
+        if let Settlement::Refused { named } = settlement {
+            lane.refuse(egress, &shares, Instant::ZERO, named, spread, now);
+        }
+        self.touched.insert(service);
+    }
+
+    fn egress_up(&mut self, egress: EgressId, agent: AgentId, address: IpAddr, tags: Vec<String>) {
         if !self.roster.contains(&egress) {
             self.roster.push(egress);
         }
         self.egress_down(egress);
-        self.egresses[index].agent = Some(agent);
+        let state = self.egress(egress);
+        (state.agent, state.home) = (Some(agent), Some((address, tags)));
+        let (lanes, home) = (state.lanes.clone(), state.home.clone());
         self.agents.entry(agent).or_default().egresses.insert(egress);
-        for service in self.egresses[index].lanes.clone() {
-            self.lanes[service.0 as usize].make_ready(egress);
+        for service in lanes {
+            let lane = self.lane(service);
+            lane.rehome(egress, home.as_ref());
+            lane.make_ready(egress);
         }
         self.touch_all();
+    }
+
+    fn egress(&mut self, egress: EgressId) -> &mut Egress {
+        let index = egress.0 as usize;
+        if self.egresses.len() <= index {
+            self.egresses.resize_with(index + 1, Egress::default);
+        }
+        &mut self.egresses[index]
     }
 
     fn egress_down(&mut self, egress: EgressId) {
@@ -446,7 +429,7 @@ impl Scheduler {
         if self.flights.contains_key(&attempt) {
             return;
         }
-        self.ledger(service, egress, |ledger, _| ledger.reserve(now));
+        self.meet(service, egress);
         self.take_off(attempt, job, service, egress, now);
         let waits =
             self.steps.get(&job).is_some_and(|(_, standing)| !matches!(standing, Standing::Running(_)));
@@ -465,23 +448,32 @@ impl Scheduler {
         now: Instant,
     ) {
         let lane = &mut self.lanes[service.0 as usize];
-        let lost_at = now + lane.limits.timeout + lane.limits.linger;
+        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        lane.reserve_all(egress, &shares, now);
+        let lost_at = now + LONGEST_HOLD + lane.rules.own.timeout + lane.rules.own.linger;
         lane.overdue.insert((lost_at, attempt));
-        self.flights.insert(attempt, Flight { job, service, egress, granted_at: now, lost_at });
+        self.flights.insert(attempt, Flight { job, service, egress, shares, granted_at: now, lost_at });
     }
 
-    /// Changes a ledger and has its seat looked at again.
-    fn ledger(&mut self, service: ServiceId, egress: EgressId, change: impl FnOnce(&mut Ledger, &Limits)) {
-        let index = egress.0 as usize;
-        if self.egresses.len() <= index {
-            self.egresses.resize_with(index + 1, Egress::default);
+    /// Changes a ledger and has whoever waits for it looked at again.
+    fn ledger(&mut self, service: ServiceId, whose: &Whose, change: impl FnOnce(&mut Ledger, &Limits)) {
+        match whose {
+            Whose::Own(egress) => {
+                self.meet(service, *egress);
+                self.lane(service).change(*egress, change);
+            }
+            Whose::Shared(scope, key) => self.lane(service).change_shared(scope, key, change),
         }
-        let lane = &mut self.lanes[service.0 as usize];
-        if lane.change(egress, change) {
-            self.egresses[index].lanes.push(service);
-        }
-        lane.make_ready(egress);
         self.touched.insert(service);
+    }
+
+    /// Makes a seat for a pair unless it has one.
+    fn meet(&mut self, service: ServiceId, egress: EgressId) {
+        self.egress(egress);
+        let state = &mut self.egresses[egress.0 as usize];
+        if self.lanes[service.0 as usize].seat(egress, state.home.as_ref()) {
+            state.lanes.push(service);
+        }
     }
 
     fn set_paused(&mut self, service: ServiceId, paused: bool) {

@@ -170,14 +170,25 @@ pub struct LedgerEntry {
 /// A ledger as ages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerState {
-    /// Ages in milliseconds, newest first, negative for the future, and units charged then.
-    pub charges: Vec<(i64, u32)>,
+    /// What each window holds; empty if nothing was ever charged.
+    pub logs: Vec<LogState>,
     /// Units of calls that have not ended.
     #[serde(default)]
     pub in_flight: u32,
     /// Milliseconds of rest left, and the refusals in a row behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<(u64, u32)>,
+}
+
+/// The calls of one window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogState {
+    /// The window's units.
+    pub units: u32,
+    /// Its span, in microseconds: older calls are forgotten.
+    pub span_us: u64,
+    /// Ages in microseconds, newest first, negative for the future, and calls charged then.
+    pub groups: Vec<(i64, u32)>,
 }
 
 /// A call that has not been reported.
@@ -213,8 +224,8 @@ pub struct ServicePolicy {
     pub protocol: Protocol,
     /// `host:port`.
     pub address: String,
-    /// Its quotas, all in force at once.
-    pub quotas: Vec<QuotaRule>,
+    /// What it allows one address, in calls, all at once; empty: the careful default.
+    pub quotas: Vec<CallQuota>,
     /// How it counts.
     pub counting: Counting,
     /// Open calls at a time per egress.
@@ -240,9 +251,9 @@ pub enum Protocol {
     Null,
 }
 
-/// `units` per `per`.
+/// `units` calls per `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QuotaRule {
+pub struct CallQuota {
     /// Calls.
     pub units: u32,
     /// The span they are counted over.
@@ -301,6 +312,9 @@ pub struct Report {
     /// Why, when it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// When it was taken back because the agent's own ledger let it leave only later: how much later, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_in_ms: Option<u64>,
 }
 
 /// How a call ended.
@@ -319,7 +333,7 @@ pub enum CallEnd {
     Unreachable,
     /// This host could not send it; nothing left.
     NotSent,
-    /// Taken back before it left: cancelled, or its session ended.
+    /// Taken back before it left: cancelled, held for too long, or its session ended.
     Withdrawn,
 }
 

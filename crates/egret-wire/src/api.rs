@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::QuotaRule;
 use crate::value::{Span, Time};
 
 /// What is asked for.
@@ -351,25 +350,55 @@ pub struct ServiceQuota {
     pub running: u64,
     /// What the egresses that are up may send in a minute, by the tightest quota.
     pub capacity_per_minute: f64,
+    /// How much of that is used while work waits, over the last minute or so: 1 is all that the quotas and the time
+    /// that answers take allow. `null`: nothing waits.
+    pub utilisation: Option<f64>,
     /// Budgets of the egresses that have been used; of all with `?all=true`.
     pub budgets: Vec<BudgetView>,
 }
 
-/// One quota's state for one egress.
+/// A rule of a service: `units` per `per`, as it was configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuotaRule {
+    /// Units allowed in the span.
+    pub units: u32,
+    /// The span they are counted over.
+    pub per: Span,
+    /// Token buckets: the size of the bucket when it is not `units`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// Whose calls count together: `ip`, `subnet`, `fleet` or `tag:…`.
+    pub scope: String,
+    /// Length of the shared part of IPv4 addresses, for `subnet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4_prefix: Option<u8>,
+    /// The same for IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix: Option<u8>,
+    /// The part of it that may be used, when that is not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+/// One quota's state for one egress, or for what shares it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetView {
-    /// What shares the budget; `ip`.
+    /// Whose calls count together, as in the rule.
     pub scope: String,
-    /// The address.
+    /// Which of them: an address, a network, `fleet` or `tag:…`.
     pub key: String,
     /// The rule.
     pub quota: QuotaRule,
     /// Units the remote may have counted in the span.
     pub used: u32,
-    /// `max(0, units - used)`.
+    /// What is left of the units, or of the share of them that may be used.
     pub remaining: u32,
-    /// When one more call may leave, all budgets of the egress considered; `null`: when a call in flight has ended.
+    /// When one more call may leave, all budgets that it counts towards considered; `null`: when a call in flight has
+    /// ended.
     pub next_at: Option<Time>,
+    /// The shared budget that is in the way the longest, if it is not the egress's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldBy>,
     /// When all units are back.
     pub resets_at: Time,
     /// The egress rests until then.
@@ -378,6 +407,15 @@ pub struct BudgetView {
     pub cooling_why: Option<String>,
     /// Refusals in a row behind the rest.
     pub refusals: u32,
+}
+
+/// A budget that calls wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBy {
+    /// Its scope.
+    pub scope: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// Whether an agent or egress can be used.
@@ -432,7 +470,7 @@ pub struct EgressView {
 }
 
 /// A service as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceView {
     /// Its id.
     pub id: String,
@@ -444,6 +482,8 @@ pub struct ServiceView {
     pub quotas: Vec<QuotaRule>,
     /// How it counts.
     pub counting: String,
+    /// Units that one call counts.
+    pub cost: u32,
     /// Which targets it answers; empty: any.
     pub zones: Vec<String>,
     /// Where the quotas were read.

@@ -89,7 +89,7 @@ pub(crate) fn picture(view: &QuotaView) -> String {
             .trim_start()
             .to_owned();
     }
-    let headings = ["service", "egress", "quota", ">used", ">left", "next", "resets", "cooling"];
+    let headings = ["service", "key", "quota", ">used", ">left", "next", "resets", "cooling"];
     format!("{}\n\n{summary}", table(&headings, rows))
 }
 
@@ -104,33 +104,46 @@ fn row(service: &str, budget: &BudgetView, now: Time) -> Vec<Cell> {
         cell(rule(&budget.quota)),
         cell(budget.used),
         cell(budget.remaining),
-        cell(budget.next_at.map_or_else(|| "after a call".to_owned(), |at| ahead(at, now))),
+        cell(next(budget, now)),
         cell(ahead(budget.resets_at, now)),
         cooling.map_or_else(|| maybe(None::<u8>), |cooling| verdict(cooling, false)),
     ]
 }
 
+/// When one more call may leave, and what else it waits for.
+fn next(budget: &BudgetView, now: Time) -> String {
+    let at = budget.next_at.map_or_else(|| "after a call".to_owned(), |at| ahead(at, now));
+    match &budget.held_by {
+        Some(holder) if holder.key != budget.key => format!("{at} ({})", holder.key),
+        _ => at,
+    }
+}
+
 fn summary(service: &ServiceQuota) -> String {
-    let ServiceQuota { service, queued, running, capacity_per_minute, .. } = service;
+    let ServiceQuota { service, queued, running, capacity_per_minute, utilisation, .. } = service;
     let service = crate::screen::sanitize_line(service);
-    format!("{service}: {queued} waiting, {running} under way, at most {capacity_per_minute:.0} a minute")
+    let used = utilisation.map(|part| format!(", {:.1} % of it used", part * 100.0)).unwrap_or_default();
+    format!(
+        "{service}: {queued} waiting, {running} under way, at most {capacity_per_minute:.0} a minute{used}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use egret_wire::agent::QuotaRule;
-    use egret_wire::value::Span;
+    use crate::table::tests::every_second;
+    use egret_wire::api::HeldBy;
 
     #[test]
     fn budgets_are_drawn_with_times_from_now_on() {
         let budget = BudgetView {
             scope: "ip".to_owned(),
             key: "127.0.0.2".to_owned(),
-            quota: QuotaRule { units: 5, per: Span(Duration::from_secs(1)), burst: None },
+            quota: every_second(5),
             used: 4,
             remaining: 1,
             next_at: Some(Time(10_000)),
+            held_by: Some(HeldBy { scope: "subnet".to_owned(), key: "127.0.0.0/24".to_owned() }),
             resets_at: Time(10_400),
             cooling_until: Some(Time(70_000)),
             cooling_why: Some("limit exceeded".to_owned()),
@@ -141,14 +154,15 @@ mod tests {
             queued: 12,
             running: 1,
             capacity_per_minute: 300.0,
+            utilisation: Some(0.9931),
             budgets: vec![budget],
         };
         let view = QuotaView { at: Time(10_000), services: vec![service] };
         let expected = "\
-SERVICE        EGRESS     QUOTA     USED  LEFT  NEXT  RESETS    COOLING
-whois.example  127.0.0.2  5 per 1s     4     1  now   in 0.4 s  1 m 0 s more, limit exceeded
+SERVICE        KEY        QUOTA     USED  LEFT  NEXT                RESETS    COOLING
+whois.example  127.0.0.2  5 per 1s     4     1  now (127.0.0.0/24)  in 0.4 s  1 m 0 s more, limit exceeded
 
-whois.example: 12 waiting, 1 under way, at most 300 a minute";
+whois.example: 12 waiting, 1 under way, at most 300 a minute, 99.3 % of it used";
         assert_eq!(anstream::adapter::strip_str(&picture(&view)).to_string(), expected);
     }
 }

@@ -93,6 +93,22 @@ impl<'d> Item<'d> {
         })
     }
 
+    /// A part of a whole, such as 0.5, in thousandths.
+    pub(super) fn thousandths(&self) -> Result<u16, ConfigError> {
+        let part: f64 = match self.value.get_ref() {
+            DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => return Err(self.is_no("a number; write one without quotes, such as 0.5")),
+        }
+        .unwrap_or(f64::NAN);
+        // What is left of a thousandth is not used.
+        let thousandths = (part * 1_000.0 + 1e-9).floor();
+        if !(1.0..=1_000.0).contains(&thousandths) {
+            return Err(self.error("out of range; write 0.001 to 1.0"));
+        }
+        Ok(thousandths as u16)
+    }
+
     /// A duration in a range.
     pub(super) fn span(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
         let DeValue::String(text) = self.value.get_ref() else {

@@ -17,7 +17,7 @@ const MAX_ANSWER: u64 = 1 << 20;
 #[rustfmt::skip]
 pub(super) const SERVICE: Keys = Keys {
     here: &[
-        "id", "protocol", "address", "quotas", "counting", "concurrency", "timeout", "template", "zones", "charset",
+        "id", "protocol", "address", "quotas", "counting", "cost", "concurrency", "timeout", "template", "zones", "charset",
         "max_answer", "linger", "cool_down", "max_cool_down", "refused_when", "allow_private_addresses", "source",
         "terms_url",
     ],

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use egret_core::quota::{Counting, Quota, Terms};
+use egret_core::quota::{Counting, Quota, Terms, WHOLE};
+use egret_core::scope::Scope;
 
 use super::error::ConfigError;
 use super::item::Item;
@@ -11,6 +12,13 @@ use super::value::{CALL, LIFE, LINGER, YEAR, quoted};
 
 /// Units of a quota; more is a mistake (chosen).
 const UNITS_MAX: u32 = 1_000_000;
+/// Units that one call may count; more is a mistake (chosen).
+const COST_MAX: u32 = 10_000;
+/// The network that shares a quota of scope `subnet`, unless told: the usual allocation of a site, and an egress.
+const IPV4_PREFIX: u8 = 24;
+const IPV6_PREFIX: u8 = 64;
+/// The longest tag, as tokens give them.
+const TAG_MAX: usize = 64;
 /// Open calls at a time from one egress; more is a mistake (chosen).
 const CONCURRENCY_MAX: u32 = 10_000;
 
@@ -21,15 +29,16 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// The keys of one quota.
 pub(super) const QUOTA: Keys =
-    Keys { here: &["units", "per", "burst", "scope"], later: &["share", "ipv4_prefix", "ipv6_prefix"] };
+    Keys { here: &["units", "per", "burst", "scope", "ipv4_prefix", "ipv6_prefix", "share"], later: &[] };
 
 /// Reads the terms of one service.
 pub(super) fn read(service: &Table<'_>) -> Result<Terms, ConfigError> {
     let counting = service.read("counting", counting)?.unwrap_or_default();
     let quotas = service.read("quotas", |item| quotas(item, counting))?.unwrap_or_default();
     let concurrency = service.read("concurrency", |item| item.whole(1..=CONCURRENCY_MAX))?;
+    let cost = service.read("cost", |item| item.whole(1..=COST_MAX))?.unwrap_or(1);
     if quotas.is_empty() {
-        for key in ["counting", "concurrency"] {
+        for key in ["counting", "concurrency", "cost"] {
             if let Some(item) = service.get(key) {
                 return Err(item.error(
                     "without effect beside the careful default (1 per 2s, one call at a time); \
@@ -39,15 +48,25 @@ pub(super) fn read(service: &Table<'_>) -> Result<Terms, ConfigError> {
         }
     }
     let (cool_down, max_cool_down) = cool_downs(service)?;
-    Ok(Terms {
+    let terms = Terms {
         quotas,
         counting,
+        cost,
         concurrency,
         cool_down,
         max_cool_down,
         timeout: service.read("timeout", |item| item.span(CALL))?.unwrap_or(TIMEOUT),
         linger: service.read("linger", |item| item.span(LINGER))?.unwrap_or(LATE),
-    })
+    };
+    let short = terms.quotas_in_calls().iter().position(|quota| quota.units == 0);
+    if let (Some(short), Some(quotas)) = (short, service.get("quotas")) {
+        let quota = quotas.list()?.swap_remove(short);
+        let need = if cost == 1 { "one unit".to_owned() } else { format!("one call of {cost} units") };
+        return Err(quota.error(format!(
+            "not even {need} fits into the part of it that may be used; raise `units` or `share`"
+        )));
+    }
+    Ok(terms)
 }
 
 fn counting(item: &Item<'_>) -> Result<Counting, ConfigError> {
@@ -72,7 +91,6 @@ fn quota(item: &Item<'_>, counting: Counting) -> Result<Quota, ConfigError> {
     let table = item.table(&QUOTA)?;
     let units = table.need("units", "the calls allowed, such as units = 10")?.whole(1..=UNITS_MAX)?;
     let per = table.need("per", "the span they are counted over, such as per = \"1m\"")?.span(LIFE)?;
-    table.read("scope", scope)?;
     let burst = table.read("burst", |item| {
         if counting != Counting::TokenBucket {
             return Err(
@@ -81,8 +99,9 @@ fn quota(item: &Item<'_>, counting: Counting) -> Result<Quota, ConfigError> {
         }
         item.whole(1..=UNITS_MAX)
     })?;
-    let quota = Quota { units, per, burst };
-    if counting == Counting::TokenBucket && !fills_in_a_year(quota) {
+    let share = table.read("share", Item::thousandths)?.unwrap_or(WHOLE);
+    let quota = Quota { units, per, burst, scope: scope(&table)?, share };
+    if counting == Counting::TokenBucket && !fills_in_a_year(&quota) {
         return Err(
             item.error("the bucket takes longer than 366d to fill; lower `burst` or `per`, or raise `units`")
         );
@@ -90,21 +109,50 @@ fn quota(item: &Item<'_>, counting: Counting) -> Result<Quota, ConfigError> {
     Ok(quota)
 }
 
-/// Only one source address has a budget so far; others would be promises.
-fn scope(item: &Item<'_>) -> Result<(), ConfigError> {
-    match item.text()? {
-        "ip" => Ok(()),
-        word if ["subnet", "fleet"].contains(&word) || word.starts_with("tag:") => {
-            let word = quoted(word);
-            Err(item.error(format!("scope {word} is not supported by this version of egret; write \"ip\"")))
+/// Who shares a quota, from `scope` and the two prefixes.
+fn scope(table: &Table<'_>) -> Result<Scope, ConfigError> {
+    let word = table.get("scope");
+    let text = word.as_ref().map_or(Ok("ip"), Item::text)?;
+    let ipv4 = table.read("ipv4_prefix", |item| prefix(item, text == "subnet", 32))?;
+    let ipv6 = table.read("ipv6_prefix", |item| prefix(item, matches!(text, "subnet" | "ip"), 64))?;
+    match (text, word) {
+        // An egress is an IPv6 /64: wider ones share.
+        ("ip", _) if ipv6.is_some_and(|prefix| prefix < 64) => {
+            Ok(Scope::Subnet { ipv4_prefix: 32, ipv6_prefix: ipv6.unwrap_or(64) })
         }
-        word => Err(item.error(format!("{} is no scope; write \"ip\"", quoted(word)))),
+        ("ip", _) | (_, None) => Ok(Scope::Ip),
+        ("subnet", _) => Ok(Scope::Subnet {
+            ipv4_prefix: ipv4.unwrap_or(IPV4_PREFIX),
+            ipv6_prefix: ipv6.unwrap_or(IPV6_PREFIX),
+        }),
+        ("fleet", _) => Ok(Scope::Fleet),
+        (text, Some(item)) => match text.strip_prefix("tag:") {
+            Some(tag) if !tag.is_empty() && tag.len() <= TAG_MAX && !tag.contains(char::is_control) => {
+                Ok(Scope::Tag(tag.into()))
+            }
+            _ => Err(item.error(format!(
+                "{} is no scope; write \"ip\", \"subnet\", \"fleet\" or \"tag:NAME\"",
+                quoted(text)
+            ))),
+        },
     }
 }
 
-fn fills_in_a_year(Quota { units, per, burst }: Quota) -> bool {
-    let burst = u128::from(burst.unwrap_or(units));
-    per.as_nanos() * burst <= YEAR.as_nanos() * u128::from(units)
+fn prefix(item: &Item<'_>, is_meant: bool, most: u8) -> Result<u8, ConfigError> {
+    if !is_meant {
+        return Err(item.error("only a network has a prefix; set scope = \"subnet\", or remove it"));
+    }
+    let length = item.whole(1..=128)?;
+    match u8::try_from(length) {
+        Ok(length) if length <= most => Ok(length),
+        _ if most == 64 => Err(item.error("longer than 64, which one egress has; write 1 to 64")),
+        _ => Err(item.error(format!("longer than an address; write 1 to {most}"))),
+    }
+}
+
+fn fills_in_a_year(quota: &Quota) -> bool {
+    let burst = u128::from(quota.burst.unwrap_or(quota.units));
+    quota.per.as_nanos() * burst <= YEAR.as_nanos() * u128::from(quota.units)
 }
 
 fn cool_downs(service: &Table<'_>) -> Result<(Duration, Duration), ConfigError> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use egret_core::quota::{CAREFUL, Counting, Quota};
+use egret_core::scope::Scope;
 use egret_lookup::{Catalogue, Kind};
 
 use super::*;
@@ -68,8 +69,8 @@ fn every_key_arrives_where_it_belongs() {
          max_answer = \"4MiB\"\nallow_private_addresses = true\nsource = \"a letter, 2026\"\n\
          terms_url = \"https://a.example/\"\nrefused_when = [{ text = \"(?i)slow down\" }, { closed = true }]",
     );
-    let hourly = Quota { units: 16, per: secs(3_600), burst: None };
-    assert_eq!(service.terms.quotas, [Quota { units: 5, per: secs(1), burst: Some(10) }, hourly]);
+    let bucket = Quota { burst: Some(10), ..Quota::new(5, secs(1)) };
+    assert_eq!(service.terms.quotas, [bucket, Quota::new(16, secs(3_600))]);
     assert_eq!((service.terms.counting, service.terms.concurrency), (Counting::TokenBucket, Some(3)));
     assert_eq!((service.terms.timeout, service.terms.linger), (secs(5), Duration::ZERO));
     assert_eq!((service.terms.cool_down, service.terms.max_cool_down), (secs(300), secs(300)));
@@ -81,6 +82,29 @@ fn every_key_arrives_where_it_belongs() {
     let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
     let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap();
     assert_eq!(step.question, b"domain a.com\r\n");
+}
+
+#[test]
+fn every_scope_has_its_word_and_its_prefixes() {
+    let scope = |rest: &str| {
+        one(&format!("quotas = [{{ units = 8, per = \"1s\", {rest} }}]")).terms.quotas[0].clone()
+    };
+    let subnet = |ipv4_prefix, ipv6_prefix| Scope::Subnet { ipv4_prefix, ipv6_prefix };
+    for (text, meaning) in [
+        ("scope = \"ip\", ipv6_prefix = 64", Scope::Ip),
+        ("ipv6_prefix = 56", subnet(32, 56)),
+        ("scope = \"subnet\"", subnet(24, 64)),
+        ("scope = \"subnet\", ipv4_prefix = 16, ipv6_prefix = 48", subnet(16, 48)),
+        ("scope = \"fleet\"", Scope::Fleet),
+        ("scope = \"tag:eu\"", Scope::Tag("eu".into())),
+    ] {
+        assert_eq!(scope(text).scope, meaning, "{text}");
+    }
+    assert_eq!(
+        (scope("share = 0.5").usable(), scope("share = 1").usable(), scope("share = 0.999").usable()),
+        (4, 8, 7)
+    );
+    assert_eq!(one("cost = 3\nquotas = [{ units = 8, per = \"1s\" }]").terms.limits().windows[0].units, 2);
 }
 
 #[test]

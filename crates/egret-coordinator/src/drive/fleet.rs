@@ -1,6 +1,7 @@
 //! Who is there: agents with a session, and the egresses they speak for.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::id::{AgentId, EgressId};
 use egret_core::time::Instant;
@@ -79,6 +80,12 @@ impl Fleet {
         self.egresses.iter().filter(|egress| egress.is_up).count()
     }
 
+    /// Where the egresses that are up live: address and tags.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (IpAddr, &[String])> {
+        let up = self.egresses.iter().filter(|egress| egress.is_up);
+        up.map(|egress| (home(&egress.address), &egress.tags[..]))
+    }
+
     /// Every egress, by address.
     pub(crate) fn ids(&self) -> impl Iterator<Item = EgressId> {
         self.by_address.values().copied()
@@ -98,4 +105,11 @@ impl Fleet {
             seen_at: seen_ms.map(Time),
         }
     }
+}
+
+/// The address of an egress, or the first one of its network.
+pub(crate) fn home(egress: &str) -> IpAddr {
+    let address = egress.split('/').next().unwrap_or(egress);
+    // Egresses are called what `join::egress_key` makes of an address.
+    address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }

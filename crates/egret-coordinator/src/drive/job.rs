@@ -257,6 +257,7 @@ mod tests {
             took_ms: 0,
             since_ms: 0,
             detail: None,
+            ready_in_ms: None,
         };
         Judged { report, verdict, answer: None }
     }

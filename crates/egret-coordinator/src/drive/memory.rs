@@ -4,12 +4,13 @@
 //! complete, and only rests come from the checkpoint. If another process owned the egress, the
 //! checkpoint holds, and whatever may have been sent since it was taken counts as spent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use egret_core::ledger::Snapshot;
+use egret_core::ledger::{LogSnapshot, Snapshot};
+use egret_core::scope::{Scope, ScopeKey};
 use egret_store::{EgressRow, LedgerRow};
-use egret_wire::agent::LedgerState;
+use egret_wire::agent::{LedgerState, LogState};
 
 use super::LEASE;
 
@@ -24,6 +25,8 @@ const CLEAN: &[u8] = b"clean";
 pub(crate) struct Memory {
     /// Egress → service → checkpoint.
     ledgers: HashMap<String, HashMap<String, (u64, LedgerState)>>,
+    /// Egresses whose ledgers cannot all be read.
+    unreadable: HashSet<String>,
     owners: HashMap<String, EgressRow>,
     /// Egress → when its last checkpoint was taken, in milliseconds since 1970, and whether that was at an
     /// orderly stop, with nothing under way.
@@ -42,11 +45,14 @@ impl Memory {
                 Ok(state) => {
                     memory.ledgers.entry(row.egress).or_default().insert(row.service, (row.taken_ms, state));
                 }
-                Err(error) => tracing::error!(
-                    "the ledger of {} for {} cannot be read: {error}",
-                    row.egress,
-                    row.service
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        "the ledger of {} for {} cannot be read, all of it counts as spent: {error}",
+                        row.egress,
+                        row.service
+                    );
+                    memory.unreadable.insert(row.egress);
+                }
             }
         }
         memory.owners = egresses.into_iter().map(|row| (row.address.clone(), row)).collect();
@@ -61,19 +67,23 @@ impl Memory {
     /// The checkpoint of a pair, aged to now.
     pub(crate) fn checkpoint(&self, egress: &str, service: &str, now_ms: u64) -> Option<Snapshot> {
         let (taken_ms, state) = self.ledgers.get(egress)?.get(service)?;
-        let elapsed = now_ms.saturating_sub(*taken_ms);
-        let aged = i64::try_from(elapsed.saturating_sub(CLOCK_SLACK_MS)).unwrap_or(i64::MAX);
-        Some(Snapshot {
-            charges: state.charges.iter().map(|(age, units)| (age.saturating_add(aged), *units)).collect(),
-            in_flight: state.in_flight,
-            rest: state.rest.map(|(left, refusals)| (left.saturating_sub(elapsed), refusals)),
-        })
+        let elapsed_ms = now_ms.saturating_sub(*taken_ms);
+        let at_least = Duration::from_millis(elapsed_ms.saturating_sub(CLOCK_SLACK_MS));
+        Some(from_state(state.clone()).aged(at_least, Duration::from_millis(elapsed_ms)))
+    }
+
+    /// Every egress that was ever seen.
+    pub(crate) fn egresses(&self) -> impl Iterator<Item = &str> {
+        self.owners.keys().map(String::as_str)
     }
 
     /// How much time of an egress nobody remembers, if its agent did not live through it.
     ///
     /// Nothing was granted later than a lease after the last checkpoint, however long ago that is.
     pub(crate) fn gap(&self, egress: &str, now_ms: u64) -> Duration {
+        if self.unreadable.contains(egress) {
+            return Duration::MAX;
+        }
         match self.stamps.get(egress) {
             Some((stamp_ms, true)) if *stamp_ms <= now_ms => Duration::ZERO,
             Some((stamp_ms, false)) if *stamp_ms <= now_ms => {
@@ -91,15 +101,38 @@ pub(crate) fn stamp(egress: &str, taken_ms: u64, is_clean: bool) -> LedgerRow {
     LedgerRow { egress: egress.to_owned(), service: String::new(), taken_ms, state }
 }
 
+/// What the ledger that egresses of a scope share is kept as, in the place of an egress.
+pub(crate) fn shared_name(scope: &Scope, key: &ScopeKey) -> String {
+    match scope {
+        Scope::Subnet { ipv4_prefix, ipv6_prefix } => format!("subnet/{ipv4_prefix}/{ipv6_prefix} {key}"),
+        Scope::Ip | Scope::Fleet | Scope::Tag(_) => key.to_string(),
+    }
+}
+
 /// A snapshot as it is kept and sent.
 pub(crate) fn to_state(snapshot: Snapshot) -> LedgerState {
-    let Snapshot { charges, in_flight, rest } = snapshot;
-    LedgerState { charges, in_flight, rest }
+    let Snapshot { logs, in_flight, rest, .. } = snapshot;
+    let log = |LogSnapshot { units, span, groups }| LogState {
+        units,
+        span_us: u64::try_from(span.as_micros()).unwrap_or(u64::MAX),
+        groups,
+    };
+    LedgerState { logs: logs.into_iter().map(log).collect(), in_flight, rest }
+}
+
+fn from_state(state: LedgerState) -> Snapshot {
+    let LedgerState { logs, in_flight, rest } = state;
+    let log = |LogState { units, span_us, groups }| LogSnapshot {
+        units,
+        span: Duration::from_micros(span_us),
+        groups,
+    };
+    Snapshot { logs: logs.into_iter().map(log).collect(), in_flight, rest, taken: Duration::ZERO }
 }
 
 /// What an agent knows of a pair. Its calls in flight are adopted by name.
 pub(crate) fn from_agent(state: LedgerState) -> Snapshot {
-    Snapshot { charges: state.charges, in_flight: 0, rest: None }
+    Snapshot { in_flight: 0, rest: None, ..from_state(state) }
 }
 
 #[cfg(test)]
@@ -113,10 +146,13 @@ mod tests {
 
     #[test]
     fn checkpoints_age_by_the_wall_clock_less_its_slack() {
-        let state = LedgerState { charges: vec![(100, 2)], in_flight: 1, rest: Some((30_000, 2)) };
+        let log = LogState { units: 5, span_us: 60_000_000, groups: vec![(100_000, 2)] };
+        let state = LedgerState { logs: vec![log], in_flight: 1, rest: Some((30_000, 2)) };
         let memory = Memory::new(vec![row("e", 1_000_000, &state), stamp("e", 1_001_000, false)], Vec::new());
         let aged = memory.checkpoint("e", "s", 1_010_000).unwrap();
-        assert_eq!((aged.charges, aged.in_flight, aged.rest), (vec![(5_100, 2)], 1, Some((20_000, 2))));
+        let (groups, taken) = (&aged.logs[0].groups, aged.taken);
+        assert_eq!((&groups[..], aged.in_flight, aged.rest), (&[(5_100_000, 2)][..], 1, Some((20_000, 2))));
+        assert_eq!(taken, Duration::from_secs(5), "not older than is certain");
         assert_eq!(memory.gap("e", 1_010_000), Duration::from_millis(14_000));
         assert_eq!(
             memory.gap("e", 9_000_000),
@@ -127,7 +163,18 @@ mod tests {
         let clean = Memory::new(vec![stamp("e", 1_000, true)], Vec::new());
         assert_eq!(clean.gap("e", 9_000_000), Duration::ZERO);
         let back = memory.checkpoint("e", "s", 900_000).unwrap();
-        assert_eq!(back.charges, [(100, 2)], "a clock that went back makes nothing older");
+        assert_eq!(back.logs[0].groups, [(100_000, 2)], "a clock that went back makes nothing older");
         assert_eq!(memory.gap("e", 900_000), Duration::MAX);
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_counts_as_spent() {
+        let mut old = row("e", 1_000_000, &LedgerState::default());
+        old.state = br#"{"charges":[[100,2]]}"#.to_vec();
+        let memory = Memory::new(vec![old, stamp("e", 1_001_000, true)], Vec::new());
+        assert_eq!(
+            (memory.checkpoint("e", "s", 1_010_000), memory.gap("e", 1_010_000)),
+            (None, Duration::MAX)
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! What comes back from agents: budgets charged, jobs ended or sent on.
 
+use std::time::Duration;
+
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
 use egret_core::scheduler::{Event, Settlement};
 use egret_core::time::Instant;
 use egret_lookup::Verdict;
 use egret_store::EndState;
-use egret_wire::agent::Attempt;
+use egret_wire::agent::{Attempt, Report};
 use egret_wire::api::AttemptView;
 use egret_wire::value::Time;
 
@@ -59,7 +61,13 @@ impl Drive {
         }
         let settlement = settlement(&judged);
         self.dirty.insert((service, egress));
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement }, now);
+        let Report { held_ms, took_ms, since_ms, ready_in_ms, .. } = judged.report;
+        let at_agent = Some(Duration::from_millis(held_ms.saturating_add(took_ms).saturating_add(since_ms)));
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+        if let Some(reset) = ready_in_ms.map(Duration::from_millis) {
+            // The agent knows of more than we do: it is asked again when its own ledger lets a call leave.
+            self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
+        }
         if settlement == Settlement::Answered {
             self.answered.insert((service, egress), now);
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use egret_store::{AgentRow, EgressRow, SqliteStore};
-use egret_wire::agent::{CallEnd, Report};
+use egret_wire::agent::{CallEnd, LogState, Report};
 
 const SERVICE: &str = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
                        quotas = [{ units = 10, per = \"1d\" }]\n";
@@ -73,7 +73,7 @@ impl Stage {
     }
 
     fn used(&self) -> u32 {
-        let limits = self.drive.scheduler.limits(W);
+        let limits = &self.drive.scheduler.rules(W).own;
         self.drive.scheduler.seat(W, EgressId(0)).map_or(0, |ledger| ledger.used(limits, 0, self.now))
     }
 }
@@ -91,7 +91,8 @@ fn granted(frames: &mut mpsc::Receiver<Outgoing>) -> Vec<Grant> {
 /// What an earlier start left: ten of ten units spent an hour ago, written down a second ago.
 fn spent(memory: u64) -> Memory {
     let wall = wall_ms();
-    let state = LedgerState { charges: vec![(3_600_000, 10)], in_flight: 0, rest: None };
+    let log = LogState { units: 10, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 10)] };
+    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None };
     let row = LedgerRow {
         egress: ADDRESS.to_owned(),
         service: "w".to_owned(),
@@ -181,6 +182,7 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
         took_ms: 0,
         since_ms: 0,
         detail: None,
+        ready_in_ms: None,
     };
     for _ in 0..5 {
         let results = vec![Judged { report: report(), verdict: None, answer: None }];
@@ -208,8 +210,9 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     stage.drive.cancel(JobId(1), stage.now);
     let (service, egress) = ("w".to_owned(), ADDRESS.to_owned());
     let (end, answer) = (CallEnd::Answered, Bytes::default());
+    let (held_ms, took_ms, since_ms, detail, ready_in_ms) = (0, 0, 0, None, None);
     let report =
-        Report { attempt, service, egress, end, answer, held_ms: 0, took_ms: 0, since_ms: 0, detail: None };
+        Report { attempt, service, egress, end, answer, held_ms, took_ms, since_ms, detail, ready_in_ms };
     let results = vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
     stage.submit(2..=3);

@@ -1,14 +1,22 @@
 //! What the drive knows, in the shapes of the API.
 
+use std::collections::BTreeSet;
+
 use egret_core::id::{AgentId, EgressId, JobId, ServiceId};
-use egret_core::ledger::{Ledger, Ready};
+use egret_core::ledger::{Ledger, Ready, Rest};
+use egret_core::quota::{Limits, Quota, Window};
+use egret_core::scheduler::Shared;
+use egret_core::scope::Scope;
 use egret_core::time::Instant;
-use egret_wire::api::{AttemptView, BudgetView, JobState, ServiceQuota};
+use egret_wire::api::{AttemptView, BudgetView, HeldBy, JobState, ServiceQuota};
 use egret_wire::value::Time;
 
 use super::Drive;
 use crate::clock::wall_ms;
-use crate::services::rules;
+use crate::services::rule;
+
+/// Checkpoints, two seconds apart, over which the utilisation is smoothed (chosen: about a minute).
+const SMOOTHING: f64 = 32.0;
 
 /// What only the drive knows of a job.
 pub(crate) enum Live {
@@ -63,63 +71,146 @@ impl Drive {
         now: Instant,
     ) -> ServiceQuota {
         let (queued, running) = self.scheduler.backlog(service);
-        let config = self.services.config(service);
-        let per_minute =
-            |rule: &egret_wire::agent::QuotaRule| f64::from(rule.units) * 60.0 / rule.per.0.as_secs_f64();
-        let tightest = rules(config).iter().map(per_minute).fold(f64::INFINITY, f64::min);
         let fresh = Ledger::default();
         let mut budgets = Vec::new();
         for egress in self.fleet.ids() {
             let used = self.scheduler.seat(service, egress);
-            if used.is_none() && !all || only.is_some_and(|address| address != self.fleet.address(egress)) {
+            let address = self.fleet.address(egress);
+            if used.is_none() && !all || only.is_some_and(|only| only != address) {
                 continue;
             }
-            budgets.extend(self.budgets(service, egress, used.unwrap_or(&fresh), now));
+            let (ready, held_by) = self.scheduler.outlook(service, egress, now);
+            let held_by =
+                held_by.map(|shared| HeldBy { scope: shared.scope.word(), key: shared.key.to_string() });
+            let limits = &self.scheduler.rules(service).own;
+            let of = Budget { limits, ledger: used.unwrap_or(&fresh), key: address, ready, held_by };
+            budgets.extend(self.budgets(service, |scope| *scope == Scope::Ip, &of, now));
+        }
+        let shared = self.scheduler.shared(service).filter(|_| only.is_none());
+        for Shared { scope, key, limits, ledger } in shared {
+            let (key, ready) = (key.to_string(), ledger.ready(limits, now));
+            let of = Budget { limits, ledger, key: &key, ready, held_by: None };
+            budgets.extend(self.budgets(service, |other| other == scope, &of, now));
         }
         ServiceQuota {
-            service: config.lookup.id().to_owned(),
+            service: self.services.name(service).to_owned(),
             queued: queued as u64,
             running: running as u64,
-            capacity_per_minute: tightest * self.fleet.up() as f64,
+            capacity_per_minute: self.capacity_per_minute(service),
+            utilisation: self.utilisation.get(&service).copied().filter(|_| queued > 0),
             budgets,
         }
     }
 
+    /// One view for each quota of a scope, in the order of the configuration.
     fn budgets(
         &self,
         service: ServiceId,
-        egress: EgressId,
-        ledger: &Ledger,
+        is_of: impl Fn(&Scope) -> bool,
+        of: &Budget<'_>,
         now: Instant,
     ) -> Vec<BudgetView> {
-        let limits = self.scheduler.limits(service);
         let wall = wall_ms();
         let time =
             |at: Instant| Time(wall + u64::try_from(at.since(now).as_micros().div_ceil(1_000)).unwrap_or(0));
-        let next_at = match ledger.ready(limits, now) {
+        let next_at = match of.ready {
             Ready::Now => Some(Time(wall)),
             Ready::At(at) => Some(time(at)),
             Ready::OnCompletion => None,
         };
-        let rest = ledger.rest().filter(|rest| rest.until > now);
-        let view = |(index, quota): (usize, egret_wire::agent::QuotaRule)| {
-            let used = ledger.used(limits, index, now);
+        let rest = of.ledger.rest().filter(|rest| rest.until > now);
+        let terms = &self.services.config(service).terms;
+        let quotas = terms.quotas_in_force();
+        let view = |(index, quota): (usize, &Quota)| {
+            let used = of.ledger.used(of.limits, index, now).saturating_mul(terms.cost);
             BudgetView {
-                scope: "ip".to_owned(),
-                key: self.fleet.address(egress).to_owned(),
-                quota,
+                scope: quota.scope.word(),
+                key: of.key.to_owned(),
+                quota: rule(quota),
                 used,
-                remaining: quota.units.saturating_sub(used),
+                remaining: quota.usable().saturating_sub(used),
                 next_at,
-                resets_at: time(ledger.resets_at(limits, index, now)),
+                held_by: of.held_by.clone(),
+                resets_at: time(of.ledger.resets_at(of.limits, index, now)),
                 cooling_until: rest.map(|rest| time(rest.until)),
-                cooling_why: rest.map(|rest| match rest.refusals {
-                    1 => "the service refused a call".to_owned(),
-                    n => format!("the service refused {n} calls in a row"),
-                }),
-                refusals: ledger.rest().map_or(0, |rest| rest.refusals),
+                cooling_why: rest.map(|rest| why(&rest)),
+                refusals: of.ledger.rest().map_or(0, |rest| rest.refusals),
             }
         };
-        rules(self.services.config(service)).into_iter().enumerate().map(view).collect()
+        quotas.iter().filter(|quota| is_of(&quota.scope)).enumerate().map(view).collect()
+    }
+
+    /// What the egresses that are up may send in a minute: each by its own quotas, and together by what they share.
+    fn capacity_per_minute(&self, service: ServiceId) -> f64 {
+        let terms = &self.services.config(service).terms;
+        let per_minute = |quota: &Quota| {
+            f64::from(quota.usable()) * 60.0 / quota.per.as_secs_f64() / f64::from(terms.cost.max(1))
+        };
+        let quotas = terms.quotas_in_force();
+        let tightest = |scope: &Scope| {
+            quotas.iter().filter(|q| q.scope == *scope).map(per_minute).fold(f64::INFINITY, f64::min)
+        };
+        let mut capacity = tightest(&Scope::Ip) * self.fleet.up() as f64;
+        for (scope, limits) in &self.scheduler.rules(service).wide {
+            if !limits.windows.is_empty() {
+                let keys: BTreeSet<_> =
+                    self.fleet.homes().filter_map(|(ip, tags)| scope.key(ip, tags)).collect();
+                capacity = capacity.min(tightest(scope) * keys.len() as f64);
+            }
+        }
+        // No quota of its own, and nobody up: nothing.
+        if capacity.is_finite() { capacity } else { 0.0 }
+    }
+
+    /// Notes how full the budgets are of services that work waits for.
+    ///
+    /// A unit is in use from its grant until a window after the answer, so the part of all units that is in use is the
+    /// rate of calls in parts of the highest that the quota and the time of answers allow.
+    pub(super) fn measure(&mut self, now: Instant) {
+        for service in self.services.ids().collect::<Vec<_>>() {
+            if self.scheduler.backlog(service).0 == 0 {
+                self.utilisation.remove(&service);
+                continue;
+            }
+            let ups: Vec<EgressId> = self.fleet.ids().filter(|e| self.fleet.egress(*e).is_up).collect();
+            if ups.is_empty() {
+                continue;
+            }
+            let sum: f64 = ups.iter().map(|egress| self.fullness(service, *egress, now)).sum();
+            let mean = sum / ups.len() as f64;
+            let smoothed = self.utilisation.entry(service).or_insert(mean);
+            *smoothed += (mean - *smoothed) / SMOOTHING;
+        }
+    }
+
+    /// The part in use of the fullest budget that calls from an egress count towards.
+    fn fullness(&self, service: ServiceId, egress: EgressId, now: Instant) -> f64 {
+        let full = |ledger: &Ledger, limits: &Limits| {
+            let part = |(index, window): (usize, &Window)| {
+                f64::from(ledger.used(limits, index, now)) / f64::from(window.units.max(1))
+            };
+            limits.windows.iter().enumerate().map(part).fold(0.0, f64::max)
+        };
+        let own = self.scheduler.seat(service, egress);
+        let own = own.map_or(0.0, |ledger| full(ledger, &self.scheduler.rules(service).own));
+        let shared = self.scheduler.shares(service, egress).map(|shared| full(shared.ledger, shared.limits));
+        shared.fold(own, f64::max).min(1.0)
+    }
+}
+
+/// A ledger to be shown.
+struct Budget<'a> {
+    limits: &'a Limits,
+    ledger: &'a Ledger,
+    key: &'a str,
+    ready: Ready,
+    held_by: Option<HeldBy>,
+}
+
+fn why(rest: &Rest) -> String {
+    let named = if rest.is_named { " and said how long to wait" } else { "" };
+    match rest.refusals {
+        0 | 1 => format!("the service refused a call{named}"),
+        n => format!("the service refused {n} calls in a row{named}"),
     }
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
-use egret_core::ledger::Snapshot;
-use egret_core::scheduler::Event;
+use egret_core::ledger::{LogSnapshot, Snapshot};
+use egret_core::quota::Window;
+use egret_core::scheduler::{Event, Whose};
 use egret_core::time::Instant;
 use egret_store::{AgentRow, EgressRow, LedgerRow};
 use egret_wire::agent::{EgressGrant, InFlight, LedgerEntry};
 use tokio::sync::mpsc;
 
-use super::fleet::Egress;
+use super::fleet::{Egress, home};
 use super::{Connected, Drive, memory};
 use crate::clock::wall_ms;
 use crate::config::NewEgress;
@@ -82,10 +83,12 @@ impl Drive {
             egresses.push(egress);
             welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
         }
-        self.adopt(&join.in_flight, &egresses, now);
         for egress in &egresses {
-            self.scheduler.handle(Event::EgressUp { egress: *egress, agent }, now);
+            let (egress, address) = (*egress, home(self.fleet.address(*egress)));
+            let tags = join.agent.tags.clone();
+            self.scheduler.handle(Event::EgressUp { egress, agent, address, tags }, now);
         }
+        self.adopt(&join.in_flight, &egresses, now);
         let name = join.agent.name;
         let addresses: Vec<&str> = welcomed.egresses.iter().map(|grant| grant.address.as_str()).collect();
         tracing::info!(agent = name, egresses = addresses.join(" "), "agent is up");
@@ -146,19 +149,53 @@ impl Drive {
                     }
                 }
             }
+            self.remember_shared(service, address, &join.agent.tags, now);
         }
         egress
     }
 
+    /// What this egress shares with others, as far as it is not known yet in this start.
+    ///
+    /// Since the last checkpoint no more was spent than the shared quota lets through, and no more than all that
+    /// share it may spend by themselves.
+    fn remember_shared(&mut self, service: ServiceId, address: &str, tags: &[String], now: Instant) {
+        let now_ms = wall_ms();
+        let rules = self.scheduler.rules(service).clone();
+        for (scope, limits) in rules.wide.iter().filter(|(_, limits)| !limits.windows.is_empty()) {
+            let Some(key) = scope.key(home(address), tags) else { continue };
+            let name = memory::shared_name(scope, &key);
+            if !self.met.insert((service, name.clone())) {
+                continue;
+            }
+            let Some(snapshot) = self.memory.checkpoint(&name, self.services.name(service), now_ms) else {
+                continue;
+            };
+            let gap = self.memory.gap(&name, now_ms);
+            // Tags of other egresses are not kept: any of them may have had it.
+            let shares = |other: &&str| scope.key(home(other), &[]).is_none_or(|other| other == key);
+            let members = u32::try_from(self.memory.egresses().filter(shares).count()).unwrap_or(u32::MAX);
+            let alone = if rules.own.windows.is_empty() { u32::MAX } else { rules.own.most_in(gap) };
+            let calls = limits.most_in(gap).min(alone.saturating_mul(members.max(1)));
+            let whose = || Whose::Shared(scope.clone(), key.clone());
+            self.scheduler.handle(Event::Remember { service, whose: whose(), snapshot }, now);
+            if !gap.is_zero() {
+                self.scheduler.handle(Event::Spent { service, whose: whose(), calls }, now);
+            }
+        }
+    }
+
     /// An address that egret has never used: what others spent from it is not known.
     fn meet(&mut self, service: ServiceId, egress: EgressId, now: Instant) {
-        let longest =
-            self.scheduler.limits(service).windows.iter().map(|window| window.units).max().unwrap_or(0);
         match self.new_egress {
             NewEgress::Fresh => {}
             NewEgress::Ramp => {
-                let charges = vec![(0, longest.div_ceil(2))];
-                self.remember(service, egress, Snapshot { charges, ..Snapshot::default() }, now);
+                let half = |window: &Window| LogSnapshot {
+                    units: window.units,
+                    span: window.span,
+                    groups: vec![(0, window.units.div_ceil(2))],
+                };
+                let logs = self.scheduler.rules(service).own.windows.iter().map(half).collect();
+                self.remember(service, egress, Snapshot { logs, ..Snapshot::default() }, now);
             }
             NewEgress::Wait => {
                 self.scheduler.handle(Event::Forgotten { service, egress, gap: Duration::MAX }, now);
@@ -169,7 +206,8 @@ impl Drive {
 
     fn remember(&mut self, service: ServiceId, egress: EgressId, snapshot: Snapshot, now: Instant) {
         if snapshot != Snapshot::default() {
-            self.scheduler.handle(Event::Remember { service, egress, snapshot }, now);
+            let whose = Whose::Own(egress);
+            self.scheduler.handle(Event::Remember { service, whose, snapshot }, now);
             self.dirty.insert((service, egress));
         }
     }

@@ -1,19 +1,17 @@
-//! One service: its queue, its seats, and the turn that brings them together.
+//! One service: its queue, its seats, and what the seats share.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Queue;
-use super::{Command, Flight, Scheduler, Standing};
-use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use super::shared::{Shared, SharedId};
+use crate::id::{AttemptId, EgressId, JobId};
 use crate::ledger::{Ledger, Ready};
-use crate::quota::Limits;
+use crate::quota::{Limits, Rules};
+use crate::scope::{Scope, ScopeKey};
 use crate::time::Instant;
-
-/// Lost attempts remembered, so that a late result is told from one told twice.
-const MOST_LOST: usize = 100_000;
-/// A step that avoids an egress waits this long for another, no longer.
-const SOON: Duration = Duration::from_secs(5);
 
 /// Where a seat is; always in exactly one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,58 +22,68 @@ pub(super) enum Place {
     Parked(Instant),
     /// Nothing can leave before one of its calls has ended.
     Busy,
+    /// Held by a budget that it shares, with this ticket.
+    Held(SharedId, u64),
     /// Its egress is down or its agent has no credit.
     Out,
 }
 
-#[derive(Debug)]
-struct Seat {
-    ledger: Ledger,
-    place: Place,
+/// Who is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Parked {
+    Seat(EgressId),
+    Shared(SharedId),
 }
 
-/// What became of a seat that was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Served {
-    /// It got a step and may be fit for more.
-    Granted,
-    /// It may send, but there is no step for it.
-    Unfit,
-    /// It cannot send now and has left the ring.
-    Away,
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) ledger: Ledger,
+    pub(super) place: Place,
+    /// The shared budgets that its calls count towards as well.
+    pub(super) shares: Arc<[SharedId]>,
 }
 
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) limits: Limits,
+    pub(super) rules: Rules,
     pub(super) queue: Queue,
     pub(super) paused: bool,
     /// Steps in back-off, by the instant that ends it.
     pub(super) delayed: BTreeSet<(Instant, JobId)>,
     /// When the lane's timer is set for.
     pub(super) wake_at: Option<Instant>,
-    seats: BTreeMap<EgressId, Seat>,
+    pub(super) seats: BTreeMap<EgressId, Seat>,
+    pub(super) shared: Vec<Shared>,
+    by_key: BTreeMap<(usize, ScopeKey), SharedId>,
     ready: VecDeque<EgressId>,
-    parked: BTreeSet<(Instant, EgressId)>,
+    /// Shared budgets that may let seats out.
+    open: VecDeque<SharedId>,
+    parked: BTreeSet<(Instant, Parked)>,
     /// How many egresses of the roster this lane has looked at.
-    drawn: usize,
+    pub(super) drawn: usize,
     /// Attempts in flight by the instant from which they count as lost.
     pub(super) overdue: BTreeSet<(Instant, AttemptId)>,
+    /// Where the next look for ledgers that can be shed begins.
+    shed_from: EgressId,
 }
 
 impl Lane {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         Self {
-            limits,
+            rules,
             queue: Queue::default(),
             paused: false,
             delayed: BTreeSet::new(),
             wake_at: None,
             seats: BTreeMap::new(),
+            shared: Vec::new(),
+            by_key: BTreeMap::new(),
             ready: VecDeque::new(),
+            open: VecDeque::new(),
             parked: BTreeSet::new(),
             drawn: 0,
             overdue: BTreeSet::new(),
+            shed_from: EgressId(0),
         }
     }
 
@@ -87,12 +95,122 @@ impl Lane {
         self.seats.get(&egress).map(|seat| &seat.ledger)
     }
 
-    /// Changes the ledger of a seat, which is made if need be; true if it was.
-    pub(super) fn change(&mut self, egress: EgressId, change: impl FnOnce(&mut Ledger, &Limits)) -> bool {
-        let made = !self.seats.contains_key(&egress);
-        let fresh = || Seat { ledger: Ledger::default(), place: Place::Out };
-        change(&mut self.seats.entry(egress).or_insert_with(fresh).ledger, &self.limits);
-        made
+    /// Makes a seat unless there is one; true if it did.
+    pub(super) fn seat(&mut self, egress: EgressId, home: Option<&(IpAddr, Vec<String>)>) -> bool {
+        if self.seats.contains_key(&egress) {
+            return false;
+        }
+        let shares = self.shares(home);
+        self.seats.insert(egress, Seat { ledger: Ledger::default(), place: Place::Out, shares });
+        true
+    }
+
+    /// The egress lives there now: what it shares may be other than before.
+    pub(super) fn rehome(&mut self, egress: EgressId, home: Option<&(IpAddr, Vec<String>)>) {
+        let shares = self.shares(home);
+        if let Some(seat) = self.seats.get_mut(&egress) {
+            seat.shares = shares;
+        }
+    }
+
+    fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> Arc<[SharedId]> {
+        let Some((address, tags)) = home else { return Arc::default() };
+        let wide = self.rules.wide.iter().enumerate();
+        let keys = wide.filter_map(|(rule, (scope, _))| scope.key(*address, tags).map(|key| (rule, key)));
+        let keys: Vec<(usize, ScopeKey)> = keys.collect();
+        keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect()
+    }
+
+    fn shared_id(&mut self, rule: usize, key: ScopeKey) -> SharedId {
+        let next = SharedId(u32::try_from(self.shared.len()).unwrap_or(u32::MAX));
+        let id = *self.by_key.entry((rule, key.clone())).or_insert(next);
+        if id == next {
+            self.shared.push(Shared::new(rule, key));
+        }
+        id
+    }
+
+    /// Changes the ledger of an existing seat.
+    pub(super) fn change(&mut self, egress: EgressId, change: impl FnOnce(&mut Ledger, &Limits)) {
+        if let Some(seat) = self.seats.get_mut(&egress) {
+            change(&mut seat.ledger, &self.rules.own);
+            self.make_ready(egress);
+        }
+    }
+
+    /// Changes the ledger that egresses of this scope share; nothing if the service has no such quota (any more).
+    pub(super) fn change_shared(
+        &mut self,
+        scope: &Scope,
+        key: &ScopeKey,
+        change: impl FnOnce(&mut Ledger, &Limits),
+    ) {
+        let Some(rule) = self.rules.wide.iter().position(|(other, _)| other == scope) else { return };
+        let id = self.shared_id(rule, key.clone());
+        change(&mut self.shared[id.0 as usize].ledger, &self.rules.wide[rule].1);
+        self.open(id);
+    }
+
+    /// Takes a unit for a call that leaves at `now` from a seat and from all that it shares.
+    pub(super) fn reserve_all(&mut self, egress: EgressId, shares: &[SharedId], now: Instant) {
+        if let Some(seat) = self.seats.get_mut(&egress) {
+            seat.ledger.reserve(now);
+        }
+        shares.iter().for_each(|id| self.shared[id.0 as usize].ledger.reserve(now));
+    }
+
+    /// A call of this seat was refused: it rests, and its network with it if that looks like more than one's own fault.
+    pub(super) fn refuse(
+        &mut self,
+        egress: EgressId,
+        shares: &[SharedId],
+        sent_at: Instant,
+        named: Option<Duration>,
+        spread: f64,
+        now: Instant,
+    ) {
+        let Some(seat) = self.seats.get_mut(&egress) else { return };
+        let Some(until) = seat.ledger.refuse(&self.rules.own, sent_at, named, spread, now) else { return };
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            if matches!(shared.key, ScopeKey::Subnet(..)) {
+                shared.refuse(egress, until, now);
+            }
+        }
+    }
+
+    /// Changes the ledger of a seat and those of what it shares, each by its own limits.
+    pub(super) fn change_all(
+        &mut self,
+        egress: EgressId,
+        shares: &[SharedId],
+        mut change: impl FnMut(&mut Ledger, &Limits),
+    ) {
+        if let Some(seat) = self.seats.get_mut(&egress) {
+            change(&mut seat.ledger, &self.rules.own);
+        }
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
+            self.open(*id);
+        }
+        self.make_ready(egress);
+    }
+
+    /// Whether a call may be handed to a seat's agent, and if not, which shared budget is in the way.
+    pub(super) fn outlook(&self, seat: &Seat, lead: Duration, now: Instant) -> (Ready, Option<SharedId>) {
+        match seat.ledger.ready_ahead(&self.rules.own, lead, now) {
+            Ready::Now => {}
+            own => return (own, None),
+        }
+        let blocked = seat.shares.iter().map(|id| (self.shared_ready(*id, now), Some(*id)));
+        blocked.into_iter().find(|(ready, _)| *ready != Ready::Now).unwrap_or((Ready::Now, None))
+    }
+
+    /// Shared budgets are spent from several hosts, each with a clock of its own: nothing is handed out early.
+    pub(super) fn shared_ready(&self, id: SharedId, now: Instant) -> Ready {
+        let shared = &self.shared[id.0 as usize];
+        shared.ledger.ready(&self.rules.wide[shared.rule].1, now)
     }
 
     /// Puts an existing seat where the next turn looks at it.
@@ -103,31 +221,100 @@ impl Lane {
         }
     }
 
+    /// Puts a seat that was taken from the ring to its end.
+    pub(super) fn requeue(&mut self, egress: EgressId) {
+        self.ready.push_back(egress);
+    }
+
     /// Moves a seat out of its old place; the caller puts it into the ring if the new one is `Ready`.
     pub(super) fn place(&mut self, egress: EgressId, place: Place) {
         let Some(seat) = self.seats.get_mut(&egress) else { return };
-        if let Place::Parked(until) = seat.place {
-            self.parked.remove(&(until, egress));
+        match std::mem::replace(&mut seat.place, place) {
+            Place::Parked(until) => {
+                self.parked.remove(&(until, Parked::Seat(egress)));
+            }
+            Place::Held(id, ticket) => self.shared[id.0 as usize].let_go(ticket),
+            Place::Ready | Place::Busy | Place::Out => {}
         }
         if let Place::Parked(until) = place {
-            self.parked.insert((until, egress));
+            self.parked.insert((until, Parked::Seat(egress)));
         }
-        seat.place = place;
     }
 
-    #[cfg(test)]
-    pub(super) fn places(&self) -> impl Iterator<Item = (EgressId, Place)> {
-        self.seats.iter().map(|(egress, seat)| (*egress, seat.place))
+    /// Has a seat wait with the others for a budget that it shares.
+    pub(super) fn hold(&mut self, egress: EgressId, id: SharedId, ready: Ready) {
+        let ticket = self.shared[id.0 as usize].hold(egress);
+        self.place(egress, Place::Held(id, ticket));
+        match ready {
+            Ready::At(at) => self.place_shared(id, Place::Parked(at)),
+            Ready::OnCompletion | Ready::Now => self.place_shared(id, Place::Busy),
+        }
     }
 
-    #[cfg(test)]
-    pub(super) fn ring(&self) -> impl Iterator<Item = EgressId> {
-        self.ready.iter().copied()
+    /// A shared budget may have something to spend: the next turn sees whether it has.
+    fn open(&mut self, id: SharedId) {
+        let shared = &self.shared[id.0 as usize];
+        if !shared.holds_none() && shared.place != Place::Ready {
+            self.place_shared(id, Place::Ready);
+            self.open.push_back(id);
+        }
     }
 
-    #[cfg(test)]
-    pub(super) fn parked_at(&self, egress: EgressId) -> Option<Instant> {
-        self.parked.iter().find(|entry| entry.1 == egress).map(|entry| entry.0)
+    fn place_shared(&mut self, id: SharedId, place: Place) {
+        let shared = &mut self.shared[id.0 as usize];
+        if let Place::Parked(until) = std::mem::replace(&mut shared.place, place) {
+            self.parked.remove(&(until, Parked::Shared(id)));
+        }
+        if let Place::Parked(until) = place {
+            self.parked.insert((until, Parked::Shared(id)));
+        }
+    }
+
+    /// Whatever waited for an instant until now is to be looked at.
+    pub(super) fn unpark(&mut self, now: Instant) {
+        while let Some((_, who)) = self.parked.first().copied().filter(|entry| entry.0 <= now) {
+            match who {
+                Parked::Seat(egress) => self.make_ready(egress),
+                Parked::Shared(id) => {
+                    self.place_shared(id, Place::Out);
+                    self.open(id);
+                }
+            }
+        }
+    }
+
+    /// The next seat to look at, out of its place: from the ring, else from a shared budget that lets some out.
+    pub(super) fn next_seat(&mut self) -> Option<EgressId> {
+        if let Some(egress) = self.ready.pop_front() {
+            return Some(egress);
+        }
+        while let Some(id) = self.open.front().copied() {
+            let shared = &mut self.shared[id.0 as usize];
+            let next = if shared.place == Place::Ready { shared.let_out() } else { None };
+            if let Some(seat) = next.and_then(|egress| self.seats.get_mut(&egress)) {
+                seat.place = Place::Ready;
+                return next;
+            }
+            if shared.place == Place::Ready {
+                shared.place = Place::Out;
+            }
+            self.open.pop_front();
+        }
+        None
+    }
+
+    /// Frees ledgers that say nothing, of up to `most` seats, going on where it stopped.
+    pub(super) fn shed(&mut self, most: usize, now: Instant) {
+        let own = &self.rules.own;
+        let mut last = None;
+        for (egress, seat) in self.seats.range_mut(self.shed_from..).take(most) {
+            seat.ledger.shed(own, now);
+            last = Some(*egress);
+        }
+        self.shed_from = last.map_or(EgressId(0), |egress| EgressId(egress.0.saturating_add(1)));
+        for shared in &mut self.shared {
+            shared.ledger.shed(&self.rules.wide[shared.rule].1, now);
+        }
     }
 
     /// Whether a ready seat would get a step.
@@ -136,162 +323,36 @@ impl Lane {
     }
 
     /// When something happens in this lane by time alone.
-    fn next_wake(&self) -> Option<Instant> {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
         let parked = self.parked.first().filter(|_| self.is_granting()).map(|entry| entry.0);
         let delayed = self.delayed.first().map(|entry| entry.0);
         let overdue = self.overdue.first().map(|entry| entry.0);
         [parked, delayed, overdue, self.queue.first_deadline()].into_iter().flatten().min()
     }
-}
 
-impl Scheduler {
-    /// Brings steps and ready seats of one lane together until either runs out.
-    pub(super) fn turn(&mut self, service: ServiceId, now: Instant) {
-        self.lose_overdue(service, now);
-        self.end_backoffs(service, now);
-        self.expire(service, now);
-        let lane = &mut self.lanes[service.0 as usize];
-        while let Some((_, egress)) = lane.parked.first().copied().filter(|entry| entry.0 <= now) {
-            lane.make_ready(egress);
-        }
-        let mut aside = Vec::new();
-        while self.lanes[service.0 as usize].is_granting() {
-            let Some(egress) = self.next_ready(service) else { break };
-            match self.serve(service, egress, true, now) {
-                Served::Granted => self.lanes[service.0 as usize].ready.push_back(egress),
-                Served::Unfit => aside.push(egress),
-                Served::Away => {}
+    /// Every seat stands where its place says, and in no second place.
+    #[cfg(test)]
+    pub(super) fn check_places(&self) {
+        for (egress, seat) in &self.seats {
+            let ring = self.ready.iter().filter(|other| *other == egress).count();
+            let parked =
+                self.parked.iter().find(|entry| entry.1 == Parked::Seat(*egress)).map(|entry| entry.0);
+            assert_eq!(ring, usize::from(seat.place == Place::Ready), "{egress:?} {:?}", seat.place);
+            assert_eq!(parked, if let Place::Parked(until) = seat.place { Some(until) } else { None });
+            if let Place::Held(id, ticket) = seat.place {
+                assert_eq!(self.shared[id.0 as usize].holds(ticket), Some(*egress));
             }
         }
-        for egress in aside {
-            // Steps that failed here go elsewhere, if anything else is fit to take them in time.
-            let mut served = Served::Unfit;
-            if !self.elsewhere(service, egress, now) {
-                served = Served::Granted;
-                while served == Served::Granted {
-                    served = self.serve(service, egress, false, now);
-                }
-            }
-            if served == Served::Unfit {
-                self.lanes[service.0 as usize].ready.push_back(egress);
-            }
-        }
-        let lane = &mut self.lanes[service.0 as usize];
-        let wake_at = lane.next_wake();
-        if wake_at != lane.wake_at {
-            if let Some(old) = lane.wake_at {
-                self.timers.remove(&(old, service));
-            }
-            lane.wake_at = wake_at;
-            self.timers.extend(wake_at.map(|at| (at, service)));
-        }
-    }
-
-    /// The next seat to look at: never-used egresses first, so that work spreads, then the ring.
-    fn next_ready(&mut self, service: ServiceId) -> Option<EgressId> {
-        let lane = &mut self.lanes[service.0 as usize];
-        while let Some(egress) = self.roster.get(lane.drawn).copied() {
-            lane.drawn += 1;
-            if lane.change(egress, |_, _| ()) {
-                lane.place(egress, Place::Ready);
-                self.egresses[egress.0 as usize].lanes.push(service);
-                return Some(egress);
-            }
-        }
-        lane.ready.pop_front()
-    }
-
-    /// Whether another egress could take a step now or soon.
-    fn elsewhere(&self, service: ServiceId, egress: EgressId, now: Instant) -> bool {
-        let Lane { seats, limits, .. } = &self.lanes[service.0 as usize];
-        self.roster.iter().any(|other| {
-            let agent = self.egresses[other.0 as usize].agent.and_then(|agent| self.agents.get(&agent));
-            let is_soon = |seat: &Seat| match seat.ledger.ready(limits, now) {
-                Ready::Now | Ready::OnCompletion => true,
-                Ready::At(at) => at <= now + SOON,
-            };
-            *other != egress
-                && agent.is_some_and(|agent| agent.credit > 0)
-                && seats.get(other).is_none_or(is_soon)
-        })
-    }
-
-    /// Gives one step to a seat that was taken from the ring; a `picky` seat leaves those that avoid it.
-    fn serve(&mut self, service: ServiceId, egress: EgressId, picky: bool, now: Instant) -> Served {
-        let lane = &mut self.lanes[service.0 as usize];
-        let Some(agent) = self.egresses[egress.0 as usize].agent else {
-            lane.place(egress, Place::Out);
-            return Served::Away;
-        };
-        let account = self.agents.entry(agent).or_default();
-        if account.credit == 0 {
-            account.starved.push((service, egress));
-            lane.place(egress, Place::Out);
-            return Served::Away;
-        }
-        let Some(seat) = lane.seats.get_mut(&egress) else { return Served::Away };
-        match seat.ledger.ready(&lane.limits, now) {
-            Ready::At(at) => lane.place(egress, Place::Parked(at)),
-            Ready::OnCompletion => lane.place(egress, Place::Busy),
-            Ready::Now => {
-                let steps = &self.steps;
-                let fits = |job| !picky || steps.get(&job).is_none_or(|(step, _)| step.avoid != Some(egress));
-                let Some(job) = lane.queue.take(fits) else { return Served::Unfit };
-                seat.ledger.reserve(now);
-                account.credit -= 1;
-                self.grant(service, egress, agent, job, now);
-                return Served::Granted;
-            }
-        }
-        Served::Away
-    }
-
-    fn grant(&mut self, service: ServiceId, egress: EgressId, agent: AgentId, job: JobId, now: Instant) {
-        self.granted += 1;
-        let attempt = AttemptId { start: self.start, count: self.granted };
-        self.take_off(attempt, job, service, egress, now);
-        if let Some((_, standing)) = self.steps.get_mut(&job) {
-            *standing = Standing::Running(attempt);
-        }
-        self.commands.push_back(Command::Grant { attempt, job, service, egress, agent });
-    }
-
-    /// Gives up attempts that should have been heard of: their units are charged now.
-    fn lose_overdue(&mut self, service: ServiceId, now: Instant) {
-        loop {
-            let first = self.lanes[service.0 as usize].overdue.first().copied();
-            let Some((_, attempt)) = first.filter(|entry| entry.0 <= now) else { return };
-            let lane = &mut self.lanes[service.0 as usize];
-            lane.overdue.pop_first();
-            let Some(Flight { job, egress, .. }) = self.flights.remove(&attempt) else { continue };
-            self.lost.insert(attempt);
-            while self.lost.len() > MOST_LOST {
-                self.lost.pop_first();
-            }
-            lane.change(egress, |ledger, limits| ledger.charge(limits, now));
-            lane.make_ready(egress);
-            if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
-                self.steps.remove(&job);
-            }
-            self.commands.push_back(Command::Lost { attempt, job, service, egress });
-        }
-    }
-
-    fn end_backoffs(&mut self, service: ServiceId, now: Instant) {
-        let lane = &mut self.lanes[service.0 as usize];
-        while let Some((_, job)) = lane.delayed.first().copied().filter(|entry| entry.0 <= now) {
-            lane.delayed.pop_first();
-            if let Some((step, standing)) = self.steps.get_mut(&job) {
-                *standing = Standing::Waiting;
-                lane.queue.insert(step.class, step.deadline, job);
-            }
-        }
-    }
-
-    fn expire(&mut self, service: ServiceId, now: Instant) {
-        while let Some(job) = self.lanes[service.0 as usize].queue.take_overdue(now) {
-            self.steps.remove(&job);
-            self.commands.push_back(Command::Expired(job));
+        for (index, shared) in self.shared.iter().enumerate() {
+            let id = SharedId(u32::try_from(index).unwrap());
+            let parked = self.parked.iter().find(|entry| entry.1 == Parked::Shared(id)).map(|entry| entry.0);
+            assert_eq!(parked, if let Place::Parked(until) = shared.place { Some(until) } else { None });
+            assert!(shared.place != Place::Ready || self.open.contains(&id));
+            assert!(
+                shared.place != Place::Out || shared.holds_none(),
+                "{:?} holds seats for nothing",
+                shared.key
+            );
         }
     }
 }

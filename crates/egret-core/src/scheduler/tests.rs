@@ -4,22 +4,27 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::lane::Place;
 use super::*;
 use crate::quota::{Counting, Quota, Terms};
 
 const SERVICE: ServiceId = ServiceId(0);
 
-fn limits(units: u32, per: Duration) -> Limits {
+fn rules(units: u32, per: Duration) -> Rules {
+    terms(vec![Quota::new(units, per)]).rules()
+}
+
+fn terms(quotas: Vec<Quota>) -> Terms {
     Terms {
-        quotas: vec![Quota { units, per, burst: None }],
+        quotas,
         counting: Counting::Sliding,
+        cost: 1,
         concurrency: None,
         cool_down: Duration::from_secs(60),
         max_cool_down: Duration::from_secs(3600),
         timeout: Duration::from_secs(5),
         linger: Duration::from_secs(2),
     }
-    .limits()
 }
 
 fn at(ms: u64) -> Instant {
@@ -38,14 +43,19 @@ fn step(job: u64) -> Step {
 }
 
 /// A scheduler with `egresses` addresses, each with an agent of its own and plenty of credit.
-fn fleet(egresses: u32, limits: Limits) -> Scheduler {
-    let mut scheduler = Scheduler::new(vec![limits], 1, fastrand::Rng::with_seed(1));
+fn fleet(egresses: u32, rules: Rules) -> Scheduler {
+    let mut scheduler = Scheduler::new(vec![rules], 1, fastrand::Rng::with_seed(1));
     for n in 0..egresses {
-        let agent = AgentId(u64::from(n));
-        scheduler.handle(Event::EgressUp { egress: EgressId(n), agent }, at(0));
-        scheduler.handle(Event::Credit { agent, grants: 1_000 }, at(0));
+        scheduler.handle(coming_up(n), at(0));
+        scheduler.handle(Event::Credit { agent: AgentId(u64::from(n)), grants: 1_000 }, at(0));
     }
     scheduler
+}
+
+/// Egress `n` comes up with its own agent, in a network of two: 10.0.N.M.
+fn coming_up(n: u32) -> Event {
+    let address = std::net::Ipv4Addr::from(0x0a00_0000 + (n / 2) * 256 + n % 2).into();
+    Event::EgressUp { egress: EgressId(n), agent: AgentId(u64::from(n)), address, tags: Vec::new() }
 }
 
 fn grants(scheduler: &mut Scheduler, now: Instant) -> Vec<(u64, EgressId, AttemptId)> {
@@ -65,26 +75,12 @@ fn settle(
     settlement: Settlement,
     now: Instant,
 ) {
-    scheduler.handle(Event::Settle { attempt, service: SERVICE, egress, settlement }, now);
-}
-
-impl Scheduler {
-    /// Every seat stands where its place says, and in no second place.
-    fn check_places(&self) {
-        for lane in &self.lanes {
-            for (egress, place) in lane.places() {
-                let ring = lane.ring().filter(|other| *other == egress).count();
-                let parked = lane.parked_at(egress);
-                assert_eq!(ring, usize::from(place == Place::Ready), "{egress:?} {place:?}");
-                assert_eq!(parked, if let Place::Parked(until) = place { Some(until) } else { None });
-            }
-        }
-    }
+    scheduler.handle(Event::Settle { attempt, service: SERVICE, egress, settlement, at_agent: None }, now);
 }
 
 #[test]
 fn work_spreads_over_all_egresses_and_waits_for_the_next_unit() {
-    let mut scheduler = fleet(2, limits(2, Duration::from_secs(1)));
+    let mut scheduler = fleet(2, rules(2, Duration::from_secs(1)));
     (1..=5).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let first = grants(&mut scheduler, at(0));
     assert_eq!(first.iter().map(|g| (g.0, g.1.0)).collect::<Vec<_>>(), [(1, 0), (2, 1), (3, 0), (4, 1)]);
@@ -97,7 +93,7 @@ fn work_spreads_over_all_egresses_and_waits_for_the_next_unit() {
 
 #[test]
 fn a_refusing_egress_rests_and_the_others_keep_their_own_pace() {
-    let mut scheduler = fleet(2, limits(1, Duration::from_secs(1)));
+    let mut scheduler = fleet(2, rules(1, Duration::from_secs(1)));
     (1..=3).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let first = grants(&mut scheduler, at(0));
     settle(&mut scheduler, first[0].2, EgressId(0), Settlement::Refused { named: None }, at(10));
@@ -113,7 +109,7 @@ fn a_refusing_egress_rests_and_the_others_keep_their_own_pace() {
 
 #[test]
 fn a_failed_step_avoids_its_egress_while_another_is_fit() {
-    let mut scheduler = fleet(2, limits(1, Duration::from_secs(1)));
+    let mut scheduler = fleet(2, rules(1, Duration::from_secs(1)));
     scheduler.handle(Event::Enqueue(Step { avoid: Some(EgressId(0)), ..step(1) }), at(0));
     assert_eq!(grants(&mut scheduler, at(0)).first().map(|g| g.1), Some(EgressId(1)));
     scheduler.handle(Event::Enqueue(Step { avoid: Some(EgressId(0)), ..step(2) }), at(0));
@@ -129,9 +125,9 @@ fn a_failed_step_avoids_its_egress_while_another_is_fit() {
 #[test]
 fn no_more_is_granted_than_the_agent_asked_for() {
     let mut scheduler =
-        Scheduler::new(vec![limits(100, Duration::from_secs(1))], 1, fastrand::Rng::with_seed(1));
-    let agent = AgentId(7);
-    scheduler.handle(Event::EgressUp { egress: EgressId(0), agent }, at(0));
+        Scheduler::new(vec![rules(100, Duration::from_secs(1))], 1, fastrand::Rng::with_seed(1));
+    let agent = AgentId(0);
+    scheduler.handle(coming_up(0), at(0));
     scheduler.handle(Event::Credit { agent, grants: 2 }, at(0));
     (1..=5).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     assert_eq!(grants(&mut scheduler, at(0)).len(), 2);
@@ -142,28 +138,28 @@ fn no_more_is_granted_than_the_agent_asked_for() {
 
 #[test]
 fn an_attempt_that_is_never_heard_of_is_lost_with_its_unit_charged() {
-    let mut scheduler = fleet(1, limits(1, Duration::from_secs(1)));
+    let mut scheduler = fleet(1, rules(1, Duration::from_secs(1)));
     scheduler.handle(Event::Enqueue(step(1)), at(0));
     let granted = grants(&mut scheduler, at(0));
     scheduler.handle(Event::AgentDown(AgentId(0)), at(10));
-    scheduler.handle(Event::EgressUp { egress: EgressId(0), agent: AgentId(0) }, at(20));
+    scheduler.handle(coming_up(0), at(20));
     scheduler.handle(Event::Credit { agent: AgentId(0), grants: 9 }, at(20));
     scheduler.handle(Event::Enqueue(step(2)), at(20));
-    assert!(grants(&mut scheduler, at(6_999)).is_empty(), "the unit is held until the attempt is lost");
-    scheduler.tick(at(7_000));
+    assert!(grants(&mut scheduler, at(7_999)).is_empty(), "the unit is held until the attempt is lost");
+    scheduler.tick(at(8_000));
     let lost = scheduler.next_command();
     assert_eq!(
         lost,
         Some(Command::Lost { attempt: granted[0].2, job: JobId(1), service: SERVICE, egress: EgressId(0) })
     );
-    assert!(grants(&mut scheduler, at(8_000)).is_empty());
-    assert_eq!(grants(&mut scheduler, at(8_003)).len(), 1);
-    settle(&mut scheduler, granted[0].2, EgressId(0), Settlement::Answered, at(8_500));
+    assert!(grants(&mut scheduler, at(9_000)).is_empty());
+    assert_eq!(grants(&mut scheduler, at(9_003)).len(), 1);
+    settle(&mut scheduler, granted[0].2, EgressId(0), Settlement::Answered, at(9_500));
     assert_eq!(
         scheduler.seat(SERVICE, EgressId(0)).map(|ledger| ledger.used(
-            scheduler.limits(SERVICE),
+            &scheduler.rules(SERVICE).own,
             0,
-            at(8_500)
+            at(9_500)
         )),
         Some(2),
         "charged again: the remote may have counted it late"
@@ -172,7 +168,7 @@ fn an_attempt_that_is_never_heard_of_is_lost_with_its_unit_charged() {
 
 #[test]
 fn a_step_past_its_deadline_expires_whether_it_waits_or_backs_off() {
-    let mut scheduler = fleet(1, limits(1, Duration::from_secs(1)));
+    let mut scheduler = fleet(1, rules(1, Duration::from_secs(1)));
     scheduler.handle(Event::EgressDown(EgressId(0)), at(0));
     scheduler.handle(Event::Enqueue(Step { deadline: at(50), ..step(1) }), at(0));
     scheduler.handle(Event::Enqueue(Step { deadline: at(60), not_before: at(90), ..step(2) }), at(0));
@@ -187,7 +183,7 @@ fn a_step_past_its_deadline_expires_whether_it_waits_or_backs_off() {
 
 #[test]
 fn a_host_that_cannot_send_does_not_swallow_the_queue() {
-    let mut scheduler = fleet(2, limits(1_000, Duration::from_secs(1)));
+    let mut scheduler = fleet(2, rules(1_000, Duration::from_secs(1)));
     (1..=100).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let mut broken = 0;
     let mut granted = grants(&mut scheduler, at(0));
@@ -207,7 +203,7 @@ fn a_host_that_cannot_send_does_not_swallow_the_queue() {
 
 #[test]
 fn steps_that_avoid_an_egress_do_not_idle_it_when_the_other_is_far_from_ready() {
-    let mut scheduler = fleet(2, limits(1, Duration::from_secs(86_400)));
+    let mut scheduler = fleet(2, rules(1, Duration::from_secs(86_400)));
     scheduler.handle(Event::Enqueue(Step { avoid: Some(EgressId(0)), ..step(1) }), at(0));
     let first = grants(&mut scheduler, at(0));
     settle(&mut scheduler, first[0].2, EgressId(1), Settlement::Answered, at(10));
@@ -219,7 +215,7 @@ fn steps_that_avoid_an_egress_do_not_idle_it_when_the_other_is_far_from_ready() 
 
 #[test]
 fn a_result_that_is_told_twice_counts_once() {
-    let mut scheduler = fleet(1, limits(5, Duration::from_secs(1)));
+    let mut scheduler = fleet(1, rules(5, Duration::from_secs(1)));
     scheduler.handle(Event::Enqueue(step(1)), at(0));
     let granted = grants(&mut scheduler, at(0));
     assert!(scheduler.expects(granted[0].2));
@@ -227,14 +223,15 @@ fn a_result_that_is_told_twice_counts_once() {
         settle(&mut scheduler, granted[0].2, EgressId(0), Settlement::Answered, at(ms));
         assert!(!scheduler.expects(granted[0].2));
     }
-    let used =
-        scheduler.seat(SERVICE, EgressId(0)).map(|ledger| ledger.used(scheduler.limits(SERVICE), 0, at(40)));
+    let used = scheduler
+        .seat(SERVICE, EgressId(0))
+        .map(|ledger| ledger.used(&scheduler.rules(SERVICE).own, 0, at(40)));
     assert_eq!(used, Some(1));
 }
 
 #[test]
 fn a_paused_service_grants_nothing_until_it_is_resumed() {
-    let mut scheduler = fleet(1, limits(5, Duration::from_secs(1)));
+    let mut scheduler = fleet(1, rules(5, Duration::from_secs(1)));
     scheduler.handle(Event::Pause(SERVICE), at(0));
     scheduler.handle(Event::Enqueue(step(1)), at(0));
     assert!(grants(&mut scheduler, at(0)).is_empty());
@@ -244,7 +241,7 @@ fn a_paused_service_grants_nothing_until_it_is_resumed() {
 
 #[test]
 fn an_adopted_attempt_holds_its_unit_and_its_job() {
-    let mut scheduler = fleet(1, limits(1, Duration::from_secs(1)));
+    let mut scheduler = fleet(1, rules(1, Duration::from_secs(1)));
     scheduler.handle(Event::Enqueue(step(1)), at(0));
     let attempt = AttemptId { start: 0, count: 9 };
     scheduler.handle(Event::Adopt { attempt, job: JobId(1), service: SERVICE, egress: EgressId(0) }, at(0));
@@ -252,6 +249,161 @@ fn an_adopted_attempt_holds_its_unit_and_its_job() {
     assert_eq!(scheduler.running(JobId(1)), Some(attempt));
     settle(&mut scheduler, attempt, EgressId(0), Settlement::Answered, at(40));
     assert_eq!(scheduler.backlog(SERVICE), (0, 0));
+}
+
+/// Four egresses in two networks of two, for a service that allows each network `units` a second.
+fn networks(units: u32) -> Scheduler {
+    let subnet = Scope::Subnet { ipv4_prefix: 24, ipv6_prefix: 64 };
+    let quota = Quota { scope: subnet, ..Quota::new(units, Duration::from_secs(1)) };
+    fleet(4, terms(vec![Quota::new(10, Duration::from_secs(1)), quota]).rules())
+}
+
+#[test]
+fn egresses_of_one_network_share_its_quota_and_another_network_has_its_own() {
+    let mut scheduler = networks(3);
+    (1..=20).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let granted = grants(&mut scheduler, at(0));
+    let of = |network: u32| granted.iter().filter(|grant| grant.1.0 / 2 == network).count();
+    assert_eq!((of(0), of(1)), (3, 3));
+    for (_, egress, attempt) in granted.iter().filter(|grant| grant.1.0 / 2 == 1) {
+        settle(&mut scheduler, *attempt, *egress, Settlement::Answered, at(20));
+    }
+    assert!(grants(&mut scheduler, at(1_000)).is_empty());
+    let later = grants(&mut scheduler, at(1_023));
+    assert_eq!(later.iter().map(|grant| grant.1.0 / 2).collect::<Vec<_>>(), [1, 1, 1]);
+    scheduler.lanes.iter().for_each(super::Lane::check_places);
+}
+
+#[test]
+fn a_blocked_network_waits_for_one_instant_and_wakes_no_more_than_it_can_feed() {
+    let whole = Scope::Subnet { ipv4_prefix: 8, ipv6_prefix: 64 };
+    let quota = Quota { scope: whole, ..Quota::new(1, Duration::from_secs(1)) };
+    let mut scheduler = fleet(200, terms(vec![quota]).rules());
+    (1..=400).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let mut granted = grants(&mut scheduler, at(0));
+    for second in 1..20 {
+        assert_eq!(granted.len(), 1);
+        let (_, egress, attempt) = granted[0];
+        settle(&mut scheduler, attempt, egress, Settlement::Answered, at(second * 1_100 - 1_100));
+        scheduler.tick(at(second * 1_100 - 1_099));
+        let held =
+            scheduler.lanes[0].seats.values().filter(|seat| matches!(seat.place, Place::Held(..))).count();
+        assert!(held >= 198, "{held} of 200 wait together");
+        granted = grants(&mut scheduler, at(second * 1_100));
+    }
+}
+
+#[test]
+fn what_the_fleet_shares_is_charged_wherever_it_was_spent() {
+    let quota = Quota { scope: Scope::Fleet, ..Quota::new(5, Duration::from_secs(60)) };
+    let mut scheduler = fleet(4, terms(vec![quota.clone()]).rules());
+    let (scope, key) = (Scope::Fleet, crate::scope::ScopeKey::Fleet);
+    let whose = Whose::Shared(scope, key);
+    scheduler.handle(Event::Spent { service: SERVICE, whose: whose.clone(), calls: 2 }, at(0));
+    (1..=20).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    assert_eq!(grants(&mut scheduler, at(0)).len(), 3);
+    let (ready, holder) = scheduler.outlook(SERVICE, EgressId(2), at(1));
+    assert_ne!(ready, crate::ledger::Ready::Now);
+    assert_eq!(holder.map(|shared| shared.key.to_string()).as_deref(), Some("fleet"));
+    let told = scheduler.shared(SERVICE).find(|shared| *shared.scope == Scope::Fleet).expect("it was used");
+    let snapshot = told.ledger.snapshot(told.limits, at(10));
+    let mut restarted = fleet(4, terms(vec![quota]).rules());
+    restarted.handle(Event::Remember { service: SERVICE, whose, snapshot }, at(10));
+    (1..=20).for_each(|job| restarted.handle(Event::Enqueue(step(job)), at(10)));
+    assert!(grants(&mut restarted, at(10)).is_empty(), "another start finds it spent");
+}
+
+#[test]
+fn two_addresses_of_a_network_that_are_refused_make_all_of_it_rest_until_one_trial() {
+    let mut scheduler = fleet(6, {
+        let whole = Scope::Subnet { ipv4_prefix: 22, ipv6_prefix: 48 };
+        terms(vec![
+            Quota::new(10, Duration::from_secs(1)),
+            Quota { scope: whole, ..Quota::new(1_000, Duration::from_secs(1)) },
+        ])
+        .rules()
+    });
+    (1..=6).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let first = grants(&mut scheduler, at(0));
+    let refused = Settlement::Refused { named: Some(Duration::from_secs(10)) };
+    settle(&mut scheduler, first[0].2, first[0].1, refused, at(10));
+    scheduler.handle(Event::Enqueue(step(11)), at(10));
+    assert_eq!(grants(&mut scheduler, at(10)).len(), 1, "one refusal is one address's affair");
+    settle(&mut scheduler, first[1].2, first[1].1, refused, at(20));
+    for (_, egress, attempt) in &first[2..] {
+        settle(&mut scheduler, *attempt, *egress, Settlement::Answered, at(30));
+    }
+    (21..=40).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(40)));
+    let while_resting = grants(&mut scheduler, at(11_000));
+    assert!(while_resting.iter().all(|grant| grant.1.0 >= 4), "only the other network: {while_resting:?}");
+    let network = |grants: &[(u64, EgressId, AttemptId)]| grants.iter().filter(|grant| grant.1.0 < 4).count();
+    let trial = grants(&mut scheduler, at(11_200));
+    assert_eq!(network(&trial), 1, "one call of the whole network tries whether it is over");
+    let (_, egress, attempt) = trial[0];
+    settle(&mut scheduler, attempt, egress, Settlement::Answered, at(11_300));
+    assert!(network(&grants(&mut scheduler, at(11_300))) > 1);
+}
+
+#[test]
+fn grants_leave_earlier_by_the_time_that_they_and_their_reports_are_on_the_way() {
+    let mut scheduler = fleet(1, rules(1, Duration::from_secs(1)));
+    let mut now = at(0);
+    for job in 1..=40 {
+        scheduler.handle(Event::Enqueue(step(job)), now);
+        scheduler.tick(now);
+        now = scheduler.wake_at().filter(|at| scheduler.backlog(SERVICE).1 == 0 && *at > now).unwrap_or(now);
+        let granted = grants(&mut scheduler, now);
+        let granted = granted.first().copied().or_else(|| {
+            now = scheduler.wake_at().expect("it waits");
+            grants(&mut scheduler, now).first().copied()
+        });
+        let (_, egress, attempt) = granted.expect("one at a time");
+        // 150 ms there, 50 ms at the agent, 150 ms back.
+        now = now + Duration::from_millis(350);
+        let (service, settlement, at_agent) =
+            (SERVICE, Settlement::Answered, Some(Duration::from_millis(50)));
+        scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+    }
+    scheduler.handle(Event::Enqueue(step(99)), now);
+    scheduler.tick(now);
+    let wait = scheduler.wake_at().expect("it waits").since(now);
+    // 1.002 s after the report, less both ways.
+    assert!((690..=703).contains(&wait.as_millis()), "{wait:?}");
+}
+
+#[test]
+fn what_a_remote_says_is_left_holds_for_the_egress_it_was_said_to() {
+    let mut scheduler = fleet(2, rules(10, Duration::from_secs(1)));
+    let left =
+        Event::Left { service: SERVICE, egress: EgressId(0), calls: 1, reset: Duration::from_secs(30) };
+    scheduler.handle(left, at(0));
+    (1..=30).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let granted = grants(&mut scheduler, at(0));
+    let from = |egress: u32| granted.iter().filter(|grant| grant.1 == EgressId(egress)).count();
+    assert_eq!((from(0), from(1)), (1, 10));
+}
+
+#[test]
+fn ledgers_that_say_nothing_are_shed_and_nobody_can_tell() {
+    let mut scheduler = fleet(3, rules(2, Duration::from_secs(1)));
+    (1..=6).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    for (_, egress, attempt) in grants(&mut scheduler, at(0)) {
+        settle(&mut scheduler, attempt, egress, Settlement::Answered, at(10));
+    }
+    let used = |scheduler: &Scheduler, now| {
+        (0..3)
+            .map(|n| {
+                scheduler
+                    .seat(SERVICE, EgressId(n))
+                    .map_or(0, |l| l.used(&scheduler.rules(SERVICE).own, 0, now))
+            })
+            .sum::<u32>()
+    };
+    scheduler.shed(at(500));
+    assert_eq!(used(&scheduler, at(500)), 6);
+    scheduler.shed(at(5_000));
+    (11..=20).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(5_000)));
+    assert_eq!(grants(&mut scheduler, at(5_000)).len(), 6);
 }
 
 #[derive(Clone, Debug)]
@@ -285,7 +437,7 @@ proptest! {
         acts in prop::collection::vec(act(), 1..200), units in 1u32..4,
     ) {
         let span = Duration::from_millis(1_000);
-        let mut scheduler = fleet(4, limits(units, span));
+        let mut scheduler = fleet(4, rules(units, span));
         let classes = [Class::Interactive, Class::Normal, Class::Bulk];
         let mut now = at(0);
         let (mut next_job, mut open) = (0u64, BTreeMap::<u64, bool>::new());
@@ -331,7 +483,7 @@ proptest! {
                 Act::Up(n) if !up[n as usize] => {
                     up[n as usize] = true;
                     let agent = AgentId(u64::from(n));
-                    scheduler.handle(Event::EgressUp { egress: EgressId(n), agent }, now);
+                    scheduler.handle(coming_up(n), now);
                     scheduler.handle(Event::Credit { agent, grants: 1_000 }, now);
                 }
                 Act::Pass(ms) => now = now + Duration::from_millis(ms),
@@ -360,14 +512,12 @@ proptest! {
                     Command::Expired(job) => prop_assert!(false, "{job:?} has no early deadline"),
                 }
             }
-            scheduler.check_places();
+            scheduler.lanes.iter().for_each(super::Lane::check_places);
             let waiting = open.values().filter(|running| !**running).count();
             prop_assert_eq!(scheduler.backlog(SERVICE).0, waiting);
             if waiting > 0 {
                 let idle = (0..4).filter(|n| up[*n as usize]).map(EgressId).find(|egress| {
-                    let fit = scheduler.seat(SERVICE, *egress);
-                    let ready = fit.map(|ledger| ledger.ready(scheduler.limits(SERVICE), now));
-                    ready.is_none_or(|ready| ready == crate::ledger::Ready::Now)
+                    scheduler.outlook(SERVICE, *egress, now).0 == crate::ledger::Ready::Now
                 });
                 // Steps that avoid an egress may leave it idle while another is fit for them.
                 let choosy = scheduler.steps.values().filter(|(s, st)| *st == Standing::Waiting && s.avoid.is_some()).count();

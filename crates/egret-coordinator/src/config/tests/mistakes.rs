@@ -183,11 +183,30 @@ quotas = [{ per = "1s" }]
 quotas = [{ unit = 1, per = "1s" }]
     => 5:13: key `service[0].quotas[0].unit`: unknown key `unit`; did you mean `units`?
 quotas = [{ units = 1, per = "1s", share = 0.5 }]
-    => 5:36: key `service[0].quotas[0].share`: `share` is not supported by this version of egret; remove it
-quotas = [{ units = 1, per = "1s", scope = "fleet" }]
-    => 5:44: key `service[0].quotas[0].scope`: scope `fleet` is not supported by this version of egret; write "ip"
+    => 5:11: key `service[0].quotas[0]`: not even one unit fits into the part of it that may be used; raise `units` or `share`
+cost = 6
+quotas = [{ units = 9, per = "1s" }, { units = 10, per = "1m", share = 0.5 }]
+    => 6:38: key `service[0].quotas[1]`: not even one call of 6 units fits into the part of it that may be used; raise `units` or `share`
+quotas = [{ units = 9, per = "1s", share = "half" }]
+    => 5:44: key `service[0].quotas[0].share`: text, not a number; write one without quotes, such as 0.5
+quotas = [{ units = 9, per = "1s", share = 1.5 }]
+    => 5:44: key `service[0].quotas[0].share`: out of range; write 0.001 to 1.0
+quotas = [{ units = 9, per = "1s", share = 0 }]
+    => 5:44: key `service[0].quotas[0].share`: out of range; write 0.001 to 1.0
 quotas = [{ units = 1, per = "1s", scope = "ipv4" }]
-    => 5:44: key `service[0].quotas[0].scope`: `ipv4` is no scope; write "ip"
+    => 5:44: key `service[0].quotas[0].scope`: `ipv4` is no scope; write "ip", "subnet", "fleet" or "tag:NAME"
+quotas = [{ units = 1, per = "1s", scope = "tag:" }]
+    => 5:44: key `service[0].quotas[0].scope`: `tag:` is no scope; write "ip", "subnet", "fleet" or "tag:NAME"
+quotas = [{ units = 1, per = "1s", ipv4_prefix = 24 }]
+    => 5:50: key `service[0].quotas[0].ipv4_prefix`: only a network has a prefix; set scope = "subnet", or remove it
+quotas = [{ units = 1, per = "1s", scope = "fleet", ipv6_prefix = 56 }]
+    => 5:67: key `service[0].quotas[0].ipv6_prefix`: only a network has a prefix; set scope = "subnet", or remove it
+quotas = [{ units = 1, per = "1s", scope = "subnet", ipv4_prefix = 33 }]
+    => 5:68: key `service[0].quotas[0].ipv4_prefix`: longer than an address; write 1 to 32
+quotas = [{ units = 1, per = "1s", ipv6_prefix = 128 }]
+    => 5:50: key `service[0].quotas[0].ipv6_prefix`: longer than 64, which one egress has; write 1 to 64
+cost = 2
+    => 5:8: key `service[0].cost`: without effect beside the careful default (1 per 2s, one call at a time); add `quotas`, or remove it
 quotas = [{ units = 1, per = "1s", burst = 2 }]
     => 5:44: key `service[0].quotas[0].burst`: only a token bucket has a burst; set counting = "token-bucket", or remove it
 counting = "token-bucket"

@@ -1,0 +1,201 @@
+//! The calls of one window, in at most 32 groups: exact for 31 units, and never loose above.
+//!
+//! A group knows how many calls it holds and when the youngest of them was charged; it leaves, whole, one span
+//! after that. A new call joins the newest group until that holds one part in 31 of the units, or has waited for one
+//! part in 31 of the span. So no call leaves too early, and what waiting for the youngest of a group costs is below
+//! one part in 31 of a steady flow and next to nothing of bursts. All of it is 200 bytes, whatever the quota.
+//!
+//! Times are wrapping counts of ticks, at most 4 million to a span. They are compared with `now`, which is
+//! unambiguous for 500 spans either way; whoever owns the log forgets it when it was not changed for longer than its
+//! horizon.
+
+use crate::quota::{GROUPS, Window};
+use crate::time::Instant;
+
+const CAPACITY: usize = GROUPS as usize;
+
+/// Calls charged to one window, the oldest first in a ring.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// When the youngest call of each group was charged, in ticks, rounded up.
+    last: [u32; CAPACITY],
+    count: [u16; CAPACITY],
+    /// All calls in it, those included that have left since it was last changed.
+    total: u32,
+    head: u8,
+    len: u8,
+}
+
+/// Calls that were charged at, or rounded up to, one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) at: Instant,
+    pub(super) count: u32,
+}
+
+impl Log {
+    pub(super) const EMPTY: Self =
+        Self { last: [0; CAPACITY], count: [0; CAPACITY], total: 0, head: 0, len: 0 };
+
+    /// No call is live any more.
+    pub(super) fn is_over(&self, window: &Window, now: Instant) -> bool {
+        self.groups(window, now).all(|group| group.at + window.span <= now)
+    }
+
+    /// Calls that are live at `now`.
+    pub(super) fn live(&self, window: &Window, now: Instant) -> u32 {
+        let over = self.groups(window, now).take_while(|group| group.at + window.span <= now);
+        self.total - over.map(|group| group.count).sum::<u32>()
+    }
+
+    /// When `room` live calls or fewer are left; `now` if so already, `None` if calls would have to leave that are
+    /// not in the log.
+    pub(super) fn down_to(&self, room: u32, window: &Window, now: Instant) -> Option<Instant> {
+        let mut left = self.total;
+        let mut at = now;
+        let mut groups = self.groups(window, now);
+        while left > room {
+            let group = groups.next()?;
+            left -= group.count;
+            at = at.max(group.at + window.span);
+        }
+        Some(at)
+    }
+
+    /// When the last call has left; `now` if it has.
+    pub(super) fn clear_at(&self, window: &Window, now: Instant) -> Instant {
+        self.groups(window, now).last().map_or(now, |group| (group.at + window.span).max(now))
+    }
+
+    /// Adds `count` calls as of `at`, which may lie a little before or after `now`.
+    pub(super) fn charge(&mut self, at: Instant, count: u32, window: &Window, now: Instant) {
+        self.drop_over(window, now);
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(u32::from(u16::MAX)) as u16;
+            self.add(at, part, window, now);
+            left -= u32::from(part);
+        }
+    }
+
+    /// All groups, the oldest first, those that are over included.
+    pub(super) fn groups(&self, window: &Window, now: Instant) -> impl Iterator<Item = Group> {
+        let shift = window.shift;
+        (0..usize::from(self.len)).map(move |nth| {
+            let index = self.index(nth);
+            Group { at: instant(self.last[index], shift, now), count: u32::from(self.count[index]) }
+        })
+    }
+
+    /// A log of these groups, the oldest first; those that are over are left out.
+    pub(super) fn of(groups: impl Iterator<Item = Group>, window: &Window, now: Instant) -> Self {
+        let mut log = Self::EMPTY;
+        for group in groups {
+            // As they are, whatever the size that new ones have.
+            let mut left = if group.at + window.span <= now { 0 } else { group.count };
+            while left > 0 {
+                let part = left.min(u32::from(u16::MAX)) as u16;
+                let at = usize::from(log.len);
+                log.insert(at, tick(group.at, window.shift), part);
+                left -= u32::from(part);
+            }
+        }
+        log
+    }
+
+    fn add(&mut self, at: Instant, count: u16, window: &Window, now: Instant) {
+        let shift = window.shift;
+        let tick = tick(at, shift);
+        // Nearly always the last place: calls are charged as they are answered.
+        let mut place = usize::from(self.len);
+        while place > 0 && instant(self.last[self.index(place - 1)], shift, now) > at {
+            place -= 1;
+        }
+        let is_newest = place == usize::from(self.len);
+        // The youngest group so far, or else the next younger one, which makes the call wait a little longer.
+        let neighbour = if is_newest { place.checked_sub(1) } else { Some(place) };
+        if let Some(nth) = neighbour {
+            let index = self.index(nth);
+            let joined = self.count[index].checked_add(count);
+            let is_near = || instant(self.last[index], shift, now) + window.near > at;
+            if let Some(joined) =
+                joined.filter(|n| self.last[index] == tick || *n <= window.group && is_near())
+            {
+                self.count[index] = joined;
+                self.total += u32::from(count);
+                if is_newest {
+                    self.last[index] = tick;
+                }
+                return;
+            }
+        }
+        self.insert(place, tick, count);
+    }
+
+    fn insert(&mut self, mut place: usize, tick: u32, count: u16) {
+        if usize::from(self.len) == CAPACITY {
+            place -= usize::from(self.join_cheapest() < place);
+        }
+        for nth in (place..usize::from(self.len)).rev() {
+            self.copy(nth, nth + 1);
+        }
+        let index = self.index(place);
+        (self.last[index], self.count[index]) = (tick, count);
+        self.len += 1;
+        self.total += u32::from(count);
+    }
+
+    /// Makes room: joins the two neighbours whose calls are delayed the least by that. Returns the place of the older.
+    fn join_cheapest(&mut self) -> usize {
+        let cost = |nth: &usize| {
+            let (older, younger) = (self.index(*nth), self.index(nth + 1));
+            u64::from(self.count[older]) * u64::from(self.last[younger].wrapping_sub(self.last[older]))
+        };
+        let older = (0..CAPACITY - 1).min_by_key(cost).unwrap_or(0);
+        let (first, second) = (self.index(older), self.index(older + 1));
+        // Beyond 65,535 calls in every second group, more than twice the largest quota, the rest is not counted.
+        let joined = self.count[first].saturating_add(self.count[second]);
+        self.total -= u32::from(self.count[first]) + u32::from(self.count[second]) - u32::from(joined);
+        self.count[second] = joined;
+        for nth in older + 1..CAPACITY {
+            self.copy(nth, nth - 1);
+        }
+        self.len -= 1;
+        older
+    }
+
+    fn drop_over(&mut self, window: &Window, now: Instant) {
+        while self.len > 0 {
+            let index = self.index(0);
+            if instant(self.last[index], window.shift, now) + window.span > now {
+                return;
+            }
+            self.total -= u32::from(self.count[index]);
+            self.head = (self.head + 1) % CAPACITY as u8;
+            self.len -= 1;
+        }
+    }
+
+    /// Where the `nth` oldest group is.
+    fn index(&self, nth: usize) -> usize {
+        (usize::from(self.head) + nth) % CAPACITY
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        let (from, to) = (self.index(from), self.index(to));
+        (self.last[to], self.count[to]) = (self.last[from], self.count[from]);
+    }
+}
+
+/// The tick of `at`, rounded up: a call is never older than it was.
+fn tick(at: Instant, shift: u8) -> u32 {
+    let rounded = at.as_micros().saturating_add((1 << shift) - 1);
+    (rounded >> shift) as u32
+}
+
+/// The instant of a tick that is not far from `now`.
+fn instant(tick: u32, shift: u8, now: Instant) -> Instant {
+    let here = now.as_micros() >> shift;
+    let distance = tick.wrapping_sub(here as u32) as i32;
+    Instant::from_micros(here.saturating_add_signed(i64::from(distance)) << shift)
+}
