@@ -42,8 +42,8 @@ impl Add<Duration> for Instant {
 
     /// Later by `rhs`, rounded **up** to whole microseconds; saturates at the end of the clock.
     fn add(self, rhs: Duration) -> Self {
-        let micros = u64::try_from(rhs.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        let micros = rhs.as_secs().saturating_mul(1_000_000);
+        Self(self.0.saturating_add(micros).saturating_add(u64::from(rhs.subsec_nanos().div_ceil(1_000))))
     }
 }
 

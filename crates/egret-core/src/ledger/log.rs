@@ -17,13 +17,29 @@ const CAPACITY: usize = GROUPS as usize;
 /// Calls charged to one window, the oldest first in a ring.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
-    /// When the youngest call of each group was charged, in ticks, rounded up.
-    last: [u32; CAPACITY],
-    count: [u16; CAPACITY],
     /// All calls in it, those included that have left since it was last changed.
     total: u32,
     head: u8,
     len: u8,
+    cells: [Cell; CAPACITY],
+}
+
+/// A group as it is kept, in 6 bytes: when a log is full, its oldest and its newest lie side by side.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// When its youngest call was charged, in ticks, rounded up; the lower half first.
+    last: [u16; 2],
+    count: u16,
+}
+
+impl Cell {
+    fn new(tick: u32, count: u16) -> Self {
+        Self { last: [tick as u16, (tick >> 16) as u16], count }
+    }
+
+    fn tick(self) -> u32 {
+        u32::from(self.last[0]) | u32::from(self.last[1]) << 16
+    }
 }
 
 /// Calls that were charged at, or rounded up to, one instant.
@@ -35,7 +51,7 @@ pub(super) struct Group {
 
 impl Log {
     pub(super) const EMPTY: Self =
-        Self { last: [0; CAPACITY], count: [0; CAPACITY], total: 0, head: 0, len: 0 };
+        Self { total: 0, head: 0, len: 0, cells: [Cell { last: [0; 2], count: 0 }; CAPACITY] };
 
     /// No call is live any more.
     pub(super) fn is_over(&self, window: &Window, now: Instant) -> bool {
@@ -82,8 +98,8 @@ impl Log {
     pub(super) fn groups(&self, window: &Window, now: Instant) -> impl Iterator<Item = Group> {
         let shift = window.shift;
         (0..usize::from(self.len)).map(move |nth| {
-            let index = self.index(nth);
-            Group { at: instant(self.last[index], shift, now), count: u32::from(self.count[index]) }
+            let cell = self.cells[self.index(nth)];
+            Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count) }
         })
     }
 
@@ -108,7 +124,7 @@ impl Log {
         let tick = tick(at, shift);
         // Nearly always the last place: calls are charged as they are answered.
         let mut place = usize::from(self.len);
-        while place > 0 && instant(self.last[self.index(place - 1)], shift, now) > at {
+        while place > 0 && instant(self.cells[self.index(place - 1)].tick(), shift, now) > at {
             place -= 1;
         }
         let is_newest = place == usize::from(self.len);
@@ -116,16 +132,12 @@ impl Log {
         let neighbour = if is_newest { place.checked_sub(1) } else { Some(place) };
         if let Some(nth) = neighbour {
             let index = self.index(nth);
-            let joined = self.count[index].checked_add(count);
-            let is_near = || instant(self.last[index], shift, now) + window.near > at;
-            if let Some(joined) =
-                joined.filter(|n| self.last[index] == tick || *n <= window.group && is_near())
-            {
-                self.count[index] = joined;
+            let cell = self.cells[index];
+            let joined = cell.count.checked_add(count);
+            let is_near = || instant(cell.tick(), shift, now) + window.near > at;
+            if let Some(joined) = joined.filter(|n| cell.tick() == tick || *n <= window.group && is_near()) {
+                self.cells[index] = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
                 self.total += u32::from(count);
-                if is_newest {
-                    self.last[index] = tick;
-                }
                 return;
             }
         }
@@ -137,40 +149,40 @@ impl Log {
             place -= usize::from(self.join_cheapest() < place);
         }
         for nth in (place..usize::from(self.len)).rev() {
-            self.copy(nth, nth + 1);
+            self.cells[self.index(nth + 1)] = self.cells[self.index(nth)];
         }
-        let index = self.index(place);
-        (self.last[index], self.count[index]) = (tick, count);
+        self.cells[self.index(place)] = Cell::new(tick, count);
         self.len += 1;
         self.total += u32::from(count);
     }
 
     /// Makes room: joins the two neighbours whose calls are delayed the least by that. Returns the place of the older.
     fn join_cheapest(&mut self) -> usize {
+        let pair = |nth: usize| (self.cells[self.index(nth)], self.cells[self.index(nth + 1)]);
         let cost = |nth: &usize| {
-            let (older, younger) = (self.index(*nth), self.index(nth + 1));
-            u64::from(self.count[older]) * u64::from(self.last[younger].wrapping_sub(self.last[older]))
+            let (older, younger) = pair(*nth);
+            u64::from(older.count) * u64::from(younger.tick().wrapping_sub(older.tick()))
         };
-        let older = (0..CAPACITY - 1).min_by_key(cost).unwrap_or(0);
-        let (first, second) = (self.index(older), self.index(older + 1));
+        let place = (0..CAPACITY - 1).min_by_key(cost).unwrap_or(0);
+        let (older, younger) = pair(place);
         // Beyond 65,535 calls in every second group, more than twice the largest quota, the rest is not counted.
-        let joined = self.count[first].saturating_add(self.count[second]);
-        self.total -= u32::from(self.count[first]) + u32::from(self.count[second]) - u32::from(joined);
-        self.count[second] = joined;
-        for nth in older + 1..CAPACITY {
-            self.copy(nth, nth - 1);
+        let joined = older.count.saturating_add(younger.count);
+        self.total -= u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
+        self.cells[self.index(place + 1)] = Cell::new(younger.tick(), joined);
+        for nth in place + 1..CAPACITY {
+            self.cells[self.index(nth - 1)] = self.cells[self.index(nth)];
         }
         self.len -= 1;
-        older
+        place
     }
 
     fn drop_over(&mut self, window: &Window, now: Instant) {
         while self.len > 0 {
-            let index = self.index(0);
-            if instant(self.last[index], window.shift, now) + window.span > now {
+            let oldest = self.cells[self.index(0)];
+            if instant(oldest.tick(), window.shift, now) + window.span > now {
                 return;
             }
-            self.total -= u32::from(self.count[index]);
+            self.total -= u32::from(oldest.count);
             self.head = (self.head + 1) % CAPACITY as u8;
             self.len -= 1;
         }
@@ -179,11 +191,6 @@ impl Log {
     /// Where the `nth` oldest group is.
     fn index(&self, nth: usize) -> usize {
         (usize::from(self.head) + nth) % CAPACITY
-    }
-
-    fn copy(&mut self, from: usize, to: usize) {
-        let (from, to) = (self.index(from), self.index(to));
-        (self.last[to], self.count[to]) = (self.last[from], self.count[from]);
     }
 }
 
