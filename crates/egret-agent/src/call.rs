@@ -9,8 +9,10 @@ use std::time::Duration;
 use egret_wire::agent::CallEnd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout_at};
 
 use crate::judge::Judge;
+use crate::resolve::resolve;
 
 /// What to ask, of whom, from where.
 pub(crate) struct Call {
@@ -49,14 +51,12 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
     if !is_one_line(&call.question) {
         return Outcome::not_sent("the question is not one line");
     }
-    let deadline = tokio::time::Instant::now() + call.timeout;
-    let resolved = tokio::time::timeout_at(deadline, resolve(call, judge)).await;
-    let address = match resolved {
-        Ok(Ok(address)) => address,
-        Ok(Err(reason)) => return Outcome::not_sent(reason),
-        Err(_) => return Outcome::not_sent(format!("{} was not resolved in time", call.address)),
+    let deadline = Instant::now() + call.timeout;
+    let address = match resolve(&call.address, call, judge, deadline).await {
+        Ok(address) => address,
+        Err(reason) => return Outcome::not_sent(reason),
     };
-    let stream = match tokio::time::timeout_at(deadline, connect(call.from, address)).await {
+    let stream = match timeout_at(deadline, connect(call.from, address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(Dial::Local(reason))) => return Outcome::not_sent(reason),
         Ok(Err(Dial::Remote(reason))) => return Outcome::unreachable(reason),
@@ -64,7 +64,7 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
     };
     let mut answer = Vec::new();
     let exchanged = exchange(stream, call, &mut answer);
-    match tokio::time::timeout_at(deadline, exchanged).await {
+    match timeout_at(deadline, exchanged).await {
         Ok((end, detail)) => Outcome { end, answer, detail },
         Err(_) => timed_out(answer, "no end of the answer"),
     }
@@ -79,19 +79,6 @@ fn is_one_line(question: &[u8]) -> bool {
 
 fn timed_out(answer: Vec<u8>, what: &str) -> Outcome {
     Outcome { end: CallEnd::TimedOut, answer, detail: Some(format!("{what} within the time-out")) }
-}
-
-/// The first address of the egress's family; all of them must be permitted, so that a name cannot be
-/// made to point inwards for some of its answers.
-async fn resolve(call: &Call, judge: &Judge) -> Result<SocketAddr, String> {
-    let found = tokio::net::lookup_host(call.address.as_str()).await;
-    let found: Vec<SocketAddr> =
-        found.map_err(|error| format!("{} cannot be resolved: {error}", call.address))?.collect();
-    if let Some(reason) = found.iter().find_map(|a| judge.refusal(call.from, a.ip(), call.allow_private)) {
-        return Err(format!("{}: {reason}", call.address));
-    }
-    let family = found.into_iter().find(|address| address.is_ipv4() == call.from.is_ipv4());
-    family.ok_or_else(|| format!("{} has no address of the family of {}", call.address, call.from))
 }
 
 enum Dial {

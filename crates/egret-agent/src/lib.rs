@@ -7,7 +7,8 @@
 //!
 //! - `link`: connections to the coordinator; `identity`: who this agent is;
 //! - `session`: one login after another; `worker`: what outlives them: gates, calls, the outbox;
-//! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `judge`: where it may go;
+//! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `resolve`, `judge`: where it
+//!   goes, and whether it may;
 //! - `host`: the addresses of this host.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
@@ -20,6 +21,7 @@ mod identity;
 mod judge;
 mod link;
 mod outbox;
+mod resolve;
 mod session;
 mod worker;
 
