@@ -1,10 +1,11 @@
 //! Knows: services, questions, and what an answer means. No I/O.
 //!
-//! Three questions are answered here, each by a pure function of its arguments:
+//! Four questions are answered here, each by a pure function of its arguments:
 //!
 //! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
 //! - what an answer's bytes say as text: [`decode`];
-//! - what an answer means for the job and for the budget: [`classify()`].
+//! - what an answer means for the job and for the budget: [`classify()`];
+//! - what the head of an HTTP answer tells of limits: [`Told`].
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
@@ -13,6 +14,7 @@
 mod answer;
 mod charset;
 mod classify;
+mod headers;
 mod lexicon;
 mod page;
 mod plan;
@@ -23,6 +25,7 @@ mod wait;
 pub use answer::{Raw, decode};
 pub use charset::{Charset, CharsetError};
 pub use classify::{Reply, Verdict, classify};
+pub use headers::Told;
 pub use plan::{Catalogue, PlanError, Step};
 pub use service::{Protocol, Rule, Service, ServiceError};
 pub use target::{Given, Kind, KindError, Target, TargetError};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use regex::Regex;
 
 /// Times named by a remote are honoured up to this (`cool_down` in the configuration).
-const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// A number with a unit, perhaps several in a row.
 static TIMES: LazyLock<Regex> = LazyLock::new(|| {
