@@ -8,6 +8,8 @@
 //!
 //! Time is linear in the first 64 KiB of an answer and constant after them.
 
+mod http;
+
 use std::time::Duration;
 
 use crate::answer::read_anyhow;
@@ -15,6 +17,8 @@ use crate::lexicon::{self, FieldClass, Senses};
 use crate::page::Page;
 use crate::service::{Rule, Service};
 use crate::wait;
+
+pub use http::classify_http;
 
 /// How much of an answer is judged, in bytes. Recorded refusals are below 2 KiB; chosen.
 const JUDGED_MAX: usize = 64 * 1024;
@@ -50,16 +54,18 @@ pub enum Verdict {
     Empty,
     /// Text that says nothing known, or an answer cut off in the middle.
     Nonsense,
+    /// Over HTTP: a status that answers no question, an answer cut off in the middle, or no HTTP at all.
+    Failed,
 }
 
-/// Judges one reply of `service`.
+/// Judges one reply of a `service` over whois.
 pub fn classify(service: &Service, reply: Reply<'_>) -> Verdict {
     let (Reply::Answer(bytes) | Reply::Reset(bytes)) = reply;
     let judged = &bytes[..bytes.len().min(JUDGED_MAX)];
     let text = read_anyhow(judged, service.charset());
     let page = Page::read(&text);
     let was_reset = matches!(reply, Reply::Reset(_));
-    if service.refused_when().iter().any(|rule| applies(rule, &text, was_reset)) {
+    if service.refused_when().iter().any(|rule| applies(rule, None, &text, was_reset)) {
         return refused(&page);
     }
     match weigh(&page) {
@@ -71,9 +77,9 @@ pub fn classify(service: &Service, reply: Reply<'_>) -> Verdict {
     }
 }
 
-fn applies(rule: &Rule, text: &str, was_reset: bool) -> bool {
+fn applies(rule: &Rule, status: Option<u16>, text: &str, was_reset: bool) -> bool {
     match rule {
-        Rule::Status(_) => false,
+        Rule::Status(codes) => status.is_some_and(|status| codes.contains(&status)),
         Rule::Text(pattern) => pattern.is_match(text),
         Rule::Empty => text.trim().is_empty(),
         Rule::Closed => was_reset,

@@ -158,7 +158,7 @@ const ORDERED: &[&str] = &[r"\b(?:must|should|have to) (?:now |please )?(?:wait|
 const LIMITED: &[&str] = &[
     r"\bMEASURE\b.*\bPASSED\b|\bPASSED\b.*\bMEASURE\b",
     r"\btoo (?:man?y|may|much|frequent\w*)\b.*\bCALL\b|\bCALL\b.*\btoo (?:many|much|frequent\w*|fast|quick\w*|often|soon)\b",
-    r"\bexcessive\b.*\b(?:CALL|use|usage|traffic)\b|\b(?:abuse|flood\w*) detected\b",
+    r"\bexcessive\b.*\b(?:CALL|use|usage|traffic)\b|\b(?:abuse|abnormal usage|flood\w*) detected\b",
     r"\b(?:been|being|now|you are|you were|your \w+(?: address)? is) (?:rate[- ]?limited|throttled)\b|\bCALL (?:was |were )?(?:rate[- ]?limited|throttled)\W*$",
     r"^(?:\W|error|err|status|\d)*(?:rate[- ]?limit(?:ed|ing)?|throttled)\W*$",
     r"\bslow(?:ing)? down\b|\bgrace period\b|\baccess control limit\b|\blimit violation\b|\bover (?:the |your )?(?:limit|quota)\b",

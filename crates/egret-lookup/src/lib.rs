@@ -4,12 +4,12 @@
 //!
 //! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
 //! - what an answer's bytes say as text: [`decode`];
-//! - what an answer means for the job and for the budget: [`classify()`];
+//! - what an answer means for the job and for the budget: [`classify()`], [`classify_http()`];
 //! - what the head of an HTTP answer tells of limits: [`Told`].
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
-//! here. Only whois services can be asked so far.
+//! here. Services over whois and over plain HTTP can be asked so far.
 
 mod answer;
 mod charset;
@@ -24,7 +24,7 @@ mod wait;
 
 pub use answer::{Raw, decode};
 pub use charset::{Charset, CharsetError};
-pub use classify::{Reply, Verdict, classify};
+pub use classify::{Reply, Verdict, classify, classify_http};
 pub use headers::Told;
 pub use plan::{Catalogue, PlanError, Step};
 pub use service::{Protocol, Rule, Service, ServiceError};

@@ -22,7 +22,8 @@ pub struct Step {
     pub service: usize,
     /// The target in its normalised form.
     pub target: String,
-    /// What is sent: the template with the target in it, in the service's charset, and CR LF.
+    /// What is sent. Over whois the template with the target in it, in the service's charset, and CR LF; over
+    /// HTTP the path under the service's base URL.
     pub question: Vec<u8>,
 }
 
@@ -46,6 +47,12 @@ pub enum PlanError {
         /// Their ids, in the order of the configuration.
         candidates: Vec<String>,
     },
+    /// Such a lookup says by itself nothing about whom to ask.
+    #[error("an `http` lookup needs `service`; name one of: {}", listed(.candidates))]
+    MissingService {
+        /// The ids that could be named, in the order of the configuration.
+        candidates: Vec<String>,
+    },
     /// Nothing configured answers such a lookup.
     #[error("{detail}")]
     UnsupportedLookup {
@@ -59,7 +66,9 @@ impl PlanError {
     pub fn code(&self) -> &'static str {
         match self {
             PlanError::InvalidTarget(_) => "invalid_target",
-            PlanError::UnknownService { .. } | PlanError::UnnamedService { .. } => "unknown_service",
+            PlanError::UnknownService { .. }
+            | PlanError::UnnamedService { .. }
+            | PlanError::MissingService { .. } => "unknown_service",
             PlanError::UnsupportedLookup { .. } => "unsupported_lookup",
         }
     }
@@ -116,7 +125,7 @@ impl Catalogue {
 
     /// Plans the first question of a lookup.
     ///
-    /// A service named is the one asked. Else the longest zone on a label border
+    /// A service named is the one asked; over HTTP it has to be. Else the longest zone on a label border
     /// decides for names; where none matches, the one service without zones.
     /// `exact` keeps all labels of a domain instead of the registrable name.
     ///
@@ -130,8 +139,13 @@ impl Catalogue {
         exact: bool,
     ) -> Result<Step, PlanError> {
         let named = service.map(|id| self.named(id, kind)).transpose()?;
-        if matches!(kind, Kind::Rdap | Kind::Http) {
+        if kind == Kind::Rdap {
             return Err(unsupported(format!("`{kind}` lookups cannot be made yet; use `domain` or `whois`")));
+        }
+        if kind == Kind::Http {
+            let service = named.ok_or_else(|| self.nobody_named())?;
+            let target = Target::parse(kind, target)?.into_string();
+            return Ok(Step { service, question: target.clone().into_bytes(), target });
         }
         let target = Target::parse(kind, target)?;
         let zone = self.zone_of(&target);
@@ -152,13 +166,25 @@ impl Catalogue {
             let nearest = spelling::nearest(id, self.services.iter().map(Service::id), IDS_SHOWN);
             return Err(PlanError::UnknownService { given: Given::new(id), nearest });
         };
-        if service.protocol() != Protocol::Whois {
+        let needed = if kind == Kind::Http { Protocol::Http } else { Protocol::Whois };
+        if service.protocol() != needed {
             let protocol = service.protocol();
             return Err(unsupported(format!(
-                "service `{id}` speaks {protocol}, which cannot answer `{kind}` yet; name a whois service"
+                "service `{id}` speaks {protocol}, which cannot answer `{kind}`; name one that speaks {needed}"
             )));
         }
         Ok(index)
+    }
+
+    fn nobody_named(&self) -> PlanError {
+        let http = self.services.iter().filter(|service| service.protocol() == Protocol::Http);
+        let candidates: Vec<String> = http.map(|service| service.id().to_owned()).collect();
+        if candidates.is_empty() {
+            let mend =
+                "no http service is configured; add a [[service]] with protocol = \"http\", and name it";
+            return unsupported(mend.to_owned());
+        }
+        PlanError::MissingService { candidates }
     }
 
     /// The longest zone that holds `target`: its length in bytes and the services that answer it.

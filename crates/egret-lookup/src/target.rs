@@ -1,4 +1,4 @@
-//! What is asked about: a name, an address, a number, or one line of text.
+//! What is asked about: a name, an address, a number, a path, or one line of text.
 //!
 //! [`Target::parse`] turns what people type into the one form that is asked,
 //! cached and compared: a URL becomes its host, `Bücher.DE.` becomes
@@ -12,6 +12,7 @@
 mod error;
 mod host;
 mod number;
+mod path;
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,7 +115,8 @@ impl Target {
             Kind::Domain | Kind::Nameserver => host::parse(input, kind).map(Target::host),
             Kind::Ip => number::parse_ip(input).map(Target::text),
             Kind::Asn => number::parse_asn(input).map(Target::text),
-            Kind::Entity | Kind::Whois | Kind::Rdap | Kind::Http => parse_text(input),
+            Kind::Http => path::parse(input).map(Target::text),
+            Kind::Entity | Kind::Whois | Kind::Rdap => parse_text(input),
         }
     }
 

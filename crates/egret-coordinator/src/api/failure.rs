@@ -32,7 +32,9 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let code = match error {
             PlanError::InvalidTarget(_) => Code::InvalidTarget,
-            PlanError::UnknownService { .. } | PlanError::UnnamedService { .. } => Code::UnknownService,
+            PlanError::UnknownService { .. }
+            | PlanError::UnnamedService { .. }
+            | PlanError::MissingService { .. } => Code::UnknownService,
             PlanError::UnsupportedLookup { .. } => Code::UnsupportedLookup,
         };
         Self::new(code, error.to_string())

@@ -145,6 +145,9 @@ impl Job {
             {
                 Next::Done(Box::new(answer))
             }
+            (CallEnd::Answered, Some(Verdict::Failed), _) => {
+                self.failed("bad_answer", detail, egress, rng, now)
+            }
             (CallEnd::Answered, ..) => {
                 self.failed("bad_answer", "the answer was empty or made no sense", egress, rng, now)
             }
@@ -201,8 +204,12 @@ pub(crate) fn outcome(judged: &Judged) -> AttemptOutcome {
         (CallEnd::TooLong, _) => AttemptOutcome::BadAnswer,
         (_, Some(Verdict::Refused { .. })) => AttemptOutcome::Refused,
         (_, Some(Verdict::Blocked)) => AttemptOutcome::Blocked,
-        (CallEnd::Reset, Some(Verdict::Empty | Verdict::Nonsense) | None) => AttemptOutcome::Unreachable,
-        (CallEnd::Answered, Some(Verdict::Empty | Verdict::Nonsense) | None) => AttemptOutcome::BadAnswer,
+        (CallEnd::Reset, Some(Verdict::Empty | Verdict::Nonsense | Verdict::Failed) | None) => {
+            AttemptOutcome::Unreachable
+        }
+        (CallEnd::Answered, Some(Verdict::Empty | Verdict::Nonsense | Verdict::Failed) | None) => {
+            AttemptOutcome::BadAnswer
+        }
         (CallEnd::Answered | CallEnd::Reset, Some(_)) => AttemptOutcome::Answered,
     }
 }
@@ -221,7 +228,7 @@ pub(crate) fn answer_outcome(verdict: &Verdict) -> Option<AnswerOutcome> {
         Verdict::NotFound => Some(AnswerOutcome::NotFound),
         Verdict::Reserved => Some(AnswerOutcome::Reserved),
         Verdict::Invalid => Some(AnswerOutcome::Invalid),
-        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty => None,
+        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty | Verdict::Failed => None,
     }
 }
 
@@ -309,6 +316,18 @@ mod tests {
         assert!(
             matches!(after(&mut job, odd("b"), 2, false), Next::Done(answer) if answer.raw.as_deref() == Some("b"))
         );
+    }
+
+    #[test]
+    fn a_failed_answer_is_none_however_often_it_is_given() {
+        let mut job = job();
+        let failed = || judged(CallEnd::Answered, Some(Verdict::Failed));
+        assert_eq!(outcome(&failed()), AttemptOutcome::BadAnswer);
+        assert_eq!(settlement(&failed()), Settlement::Answered, "the remote counted it");
+        for egress in 0..3 {
+            assert!(matches!(after(&mut job, failed(), egress, true), Next::Again(_)));
+        }
+        assert!(matches!(after(&mut job, failed(), 3, true), Next::Failed(e) if e.code == "bad_answer"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn catalogue() -> Catalogue {
         service("com-b", &["com"]),
         service("any", &[]),
         Service::new("rdap", Protocol::Rdap).unwrap(),
+        Service::new("api", Protocol::Http).unwrap(),
     ])
     .unwrap()
 }
@@ -102,8 +103,22 @@ fn what_nobody_answers_is_unsupported() {
         assert_eq!(error.code(), "unsupported_lookup", "{error}");
     }
     refused(Kind::Rdap, "example.com", None, "unsupported_lookup", "`rdap`");
-    refused(Kind::Http, "x", None, "unsupported_lookup", "`http`");
     refused(Kind::Domain, "example.com", Some("rdap"), "unsupported_lookup", "speaks rdap");
+}
+
+#[test]
+fn an_http_lookup_asks_the_service_it_names_for_a_path() {
+    check(Kind::Http, "/users/7?full=1", Some("api"), ("api", "/users/7?full=1"));
+    let exact = catalogue().plan(Kind::Http, "/a", Some("api"), true).unwrap();
+    assert_eq!((exact.target.as_str(), exact.question.as_slice()), ("/a", &b"/a"[..]));
+    refused(Kind::Http, "/a", None, "unknown_service", "needs `service`; name one of: `api`");
+    refused(Kind::Http, "/a", Some("apy"), "unknown_service", "did you mean");
+    refused(Kind::Http, "/a", Some("any"), "unsupported_lookup", "speaks whois");
+    refused(Kind::Domain, "a.com", Some("api"), "unsupported_lookup", "name one that speaks whois");
+    refused(Kind::Http, "a", Some("api"), "invalid_target", "write it as /path?query");
+    let only_whois = Catalogue::new(vec![service("any", &[])]).unwrap();
+    let error = only_whois.plan(Kind::Http, "/a", None, false).unwrap_err();
+    assert_eq!(error.code(), "unsupported_lookup", "{error}");
 }
 
 #[test]

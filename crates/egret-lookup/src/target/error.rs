@@ -14,7 +14,7 @@ pub enum TargetError {
     /// Longer than a name, a label or a line may be.
     #[error("the {what} is {bytes} bytes long, at most {max} are allowed; shorten it")]
     TooLong {
-        /// `name`, `label` or `text`.
+        /// `name`, `label`, `path` or `text`.
         what: &'static str,
         /// Its length in bytes, A-labels counted.
         bytes: usize,
@@ -62,6 +62,14 @@ pub enum TargetError {
     NotAnAsn {
         /// What was typed, clipped.
         given: Given,
+    },
+    /// Not a path under the address of a service.
+    #[error("{given} is no path: {why}")]
+    NotAPath {
+        /// What was typed, clipped.
+        given: Given,
+        /// What is wrong with it, and the mend.
+        why: &'static str,
     },
     /// The service's charset has no such characters.
     #[error("{given} cannot be written in {charset}, the charset of this service; use other characters")]

@@ -185,7 +185,61 @@ fn free_text_carries_no_options_commands_or_second_line() {
     assert!(Target::parse(Kind::Whois, &"x".repeat(1024)).is_ok());
 }
 
+#[test]
+fn a_path_is_asked_in_its_one_spelling() {
+    check(
+        Kind::Http,
+        &[
+            ("/", "/"),
+            ("/users/7?name=x&y=/../z", "/users/7?name=x&y=/../z"),
+            (" /a ", "/a"),
+            ("/a/./b//c/", "/a/b//c/"),
+            ("//evil.example/x", "//evil.example/x"),
+            ("/a:b@c", "/a:b@c"),
+            ("/M%C3%BCller%20GmbH", "/M%C3%BCller%20GmbH"),
+            ("/a\"b", "/a%22b"),
+            ("/?", "/?"),
+        ],
+    );
+}
+
+#[test]
+fn a_path_never_leads_out_of_its_service() {
+    let long = format!("/{}", "x".repeat(4_096));
+    refused(
+        Kind::Http,
+        &[
+            ("users/7", "write it as /path?query"),
+            ("http://evil.example/", "write it as /path?query"),
+            ("", "empty"),
+            ("/..", "`..`"),
+            ("/a/../../b", "`..`"),
+            ("/a/%2e%2E/b", "`..`"),
+            ("/a/.%2e", "`..`"),
+            ("/a%2f..%2Fb", "`..`"),
+            ("/a\\..\\b", "`..`"),
+            ("/%5c..%5c", "`..`"),
+            ("/a#b", "fragment"),
+            ("/a b", "percent-encode"),
+            ("/Müller", "percent-encode"),
+            ("/a\r\nx: y", "U+000D"),
+            ("/a\tb", "U+0009"),
+            (&long, "4097 bytes"),
+        ],
+    );
+}
+
 proptest! {
+    #[test]
+    fn a_path_stays_under_any_base(input in prop_oneof![any::<String>(), "/[a./%25eEfF\\\\?#:@-]{0,30}"]) {
+        if let Ok(path) = Target::parse(Kind::Http, &input) {
+            for base in ["http://a.example/", "https://a.example:8443/v1/users/"] {
+                let joined = format!("{base}{}", path.as_str().strip_prefix('/').unwrap());
+                prop_assert_eq!(String::from(url::Url::parse(&joined).unwrap()), joined);
+            }
+        }
+    }
+
     #[test]
     fn nothing_makes_the_parser_panic_or_lets_a_control_character_through(
         input in prop_oneof![any::<String>(), "[a-zA-Z0-9.:/@\\-_ü。\\[\\]%!]{0,80}", "(a\\.){0,200}[a-z]{0,70}"],
