@@ -8,7 +8,7 @@ use crate::rules::Rules;
 use crate::trouble::{Troubles, pause};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// The head of a request must be complete this long after the connect or the last answer.
+/// The head of a request must be complete this long after the connect or the last answer, unless told.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Largest head, in bytes.
@@ -60,6 +60,9 @@ pub struct HttpRemote {
     rules: Rules,
     listen: SocketAddr,
     answers: Answers,
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    idle: Duration,
     refusal: HttpRefusal,
     ban_refusal: Option<HttpRefusal>,
 }
@@ -71,6 +74,9 @@ impl HttpRemote {
             rules,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             answers: Answers::default(),
+            status: StatusCode::OK,
+            headers: Vec::new(),
+            idle: HEAD_DEADLINE,
             refusal: HttpRefusal::default(),
             ban_refusal: None,
         }
@@ -85,6 +91,31 @@ impl HttpRemote {
     /// Where answers come from; a path not found gets 404.
     pub fn answers(mut self, answers: Answers) -> Self {
         self.answers = answers;
+        self
+    }
+
+    /// The status of answers; 200 unless told.
+    ///
+    /// # Panics
+    /// If `code` is no status.
+    pub fn status(mut self, code: u16) -> Self {
+        self.status = StatusCode::from_u16(code).expect("a status from 100 to 999");
+        self
+    }
+
+    /// Adds a field to the head of every answer.
+    ///
+    /// # Panics
+    /// If it cannot stand in a head.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a value without line ends");
+        self.headers.push((HeaderName::from_static(name), value));
+        self
+    }
+
+    /// A connection on which nothing is asked for so long is closed, without having been announced.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
         self
     }
 
@@ -141,7 +172,7 @@ impl Http {
         let service = service_fn(|request| self.respond(request, peer));
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_DEADLINE)
+            .header_read_timeout(self.remote.idle)
             .max_buf_size(LARGEST_HEAD)
             .serve_connection(TokioIo::new(stream), service)
             .await;
@@ -168,7 +199,9 @@ impl Http {
         match self.remote.answers.to(query, echo_json) {
             Some(answer) => {
                 let body = self.body(answer, self.gate.troubles(), peer);
-                response(StatusCode::OK, "application/rdap+json", body)
+                let mut response = response(self.remote.status, "application/rdap+json", body);
+                response.headers_mut().extend(self.remote.headers.iter().cloned());
+                response
             }
             None => self.problem(StatusCode::NOT_FOUND, peer),
         }

@@ -114,3 +114,16 @@ async fn a_second_open_connection_is_closed() {
     assert_eq!(get(&remote, A, &["/"]).await.unwrap_or_default(), "");
     assert_eq!(remote.score().peer(A).tally.over_open, 1);
 }
+
+#[tokio::test]
+async fn an_answer_can_have_any_head_and_leave_its_connection_to_die() {
+    let idle = Duration::from_millis(50);
+    let remote = HttpRemote::new(two_a_minute()).status(302).header("location", "/again").idle(idle);
+    let remote = start(remote).await;
+    let mut stream = TcpSocket::new_v4().unwrap().connect(remote.addr()).await.unwrap();
+    stream.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 302 ") && answer.contains("\r\nlocation: /again\r\n"), "{answer}");
+    assert!(!answer.contains("connection: close") && body(&answer).as_bytes() == echo_json("/a"), "{answer}");
+}
