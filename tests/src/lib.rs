@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use egret_client::Client;
+use egret_client::{Client, plain_http};
 use egret_wire::api::{BatchView, JobView, TokenRequest};
 use tempfile::TempDir;
 
@@ -216,8 +216,7 @@ impl Rig {
     /// Submits targets, one a line.
     pub async fn submit(&self, query: &str, lines: impl Into<String>) -> BatchView {
         let url = format!("http://{}/v1/jobs?{query}", self.address);
-        let request =
-            reqwest::Client::new().post(url).header("content-type", "text/plain").body(lines.into());
+        let request = http().post(url).header("content-type", "text/plain").body(lines.into());
         let response = request.send().await.expect("the coordinator answers");
         let status = response.status();
         let body = response.text().await.expect("the answer has a body");
@@ -253,6 +252,11 @@ impl Rig {
         tokio::time::timeout(PATIENCE, all).await.expect("the batch ends");
         jobs
     }
+}
+
+/// A client to talk to a coordinator by hand.
+pub fn http() -> reqwest::Client {
+    plain_http().build().expect("a client can be made")
 }
 
 /// A whois service on loopback, as TOML.

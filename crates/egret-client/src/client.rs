@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::error::ClientError;
+use crate::plain::plain_http;
 
 /// How long a connection may take to come about (chosen).
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -37,8 +38,7 @@ impl Client {
         let base = base.ok_or_else(|| {
             ClientError::Setting(format!("`{url}` is no address of a coordinator; write http://HOST:PORT"))
         })?;
-        let http = reqwest::Client::builder()
-            .no_proxy()
+        let http = plain_http()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .default_headers(headers(key)?)

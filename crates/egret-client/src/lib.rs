@@ -3,7 +3,7 @@
 //! A [`Client`] has one method for each thing the API can do; what goes in and comes out are the types of
 //! `egret_wire::api`. Failures are a [`ClientError`], whose text names the coordinator and the mend.
 //!
-//! - `client`: one request, one answer, and what can go wrong between them;
+//! - `client`: one request, one answer, and what can go wrong between them; `plain`: without TLS;
 //! - `jobs`, `batches`, `fleet`: the routes by topic;
 //! - `upload`: lines streamed up; `results`: results streamed down, over broken connections; `lines`: their framing.
 //!
@@ -15,6 +15,7 @@ mod error;
 mod fleet;
 mod jobs;
 mod lines;
+mod plain;
 mod results;
 mod upload;
 
@@ -24,5 +25,6 @@ mod stage;
 pub use client::Client;
 pub use error::ClientError;
 pub use jobs::JobFilter;
+pub use plain::plain_http;
 pub use results::{ResultLine, Results};
 pub use upload::{LineFormat, UploadOptions};

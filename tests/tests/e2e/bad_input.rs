@@ -16,7 +16,7 @@ impl Api {
     async fn start() -> Self {
         let remote = WhoisRemote::new(Rules::new()).start().await.unwrap();
         let services = service("w", remote.addr(), "zones = [\"example\"]");
-        Self { rig: Rig::start(&services).await, http: reqwest::Client::new() }
+        Self { rig: Rig::start(&services).await, http: egret_tests::http() }
     }
 
     fn url(&self, path: &str) -> String {

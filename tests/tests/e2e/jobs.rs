@@ -145,7 +145,7 @@ async fn an_idempotency_key_gives_the_first_answer_again() {
     let post = |key: &str, target: &str| {
         let url = format!("http://{}/v1/jobs?wait=60s", rig.address);
         let request =
-            reqwest::Client::new().post(url).header("idempotency-key", key).json(&request(target)).send();
+            egret_tests::http().post(url).header("idempotency-key", key).json(&request(target)).send();
         async move {
             let response = request.await.unwrap();
             (response.status().as_u16(), response.json::<serde_json::Value>().await.unwrap())
