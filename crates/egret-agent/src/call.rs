@@ -17,7 +17,7 @@ use crate::resolve::resolve;
 /// What to ask, of whom, from where.
 pub(crate) struct Call {
     pub(crate) from: IpAddr,
-    /// `host:port`.
+    /// `host:port`; over HTTP a base URL.
     pub(crate) address: String,
     pub(crate) question: Vec<u8>,
     pub(crate) timeout: Duration,
@@ -29,20 +29,33 @@ pub(crate) struct Call {
 pub(crate) struct Outcome {
     pub(crate) end: CallEnd,
     pub(crate) answer: Vec<u8>,
+    pub(crate) head: Head,
     pub(crate) detail: Option<String>,
 }
 
+/// What an HTTP answer says before its body; whois has none.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) status: Option<u16>,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
 impl Outcome {
+    pub(crate) fn new(end: CallEnd, answer: Vec<u8>, detail: Option<String>) -> Self {
+        Self { end, answer, head: Head::default(), detail }
+    }
+
     pub(crate) fn not_sent(detail: impl Into<String>) -> Self {
-        Self { end: CallEnd::NotSent, answer: Vec::new(), detail: Some(detail.into()) }
+        Self::new(CallEnd::NotSent, Vec::new(), Some(detail.into()))
     }
 
     pub(crate) fn withdrawn(detail: impl Into<String>) -> Self {
-        Self { end: CallEnd::Withdrawn, answer: Vec::new(), detail: Some(detail.into()) }
+        Self::new(CallEnd::Withdrawn, Vec::new(), Some(detail.into()))
     }
 
     fn unreachable(detail: impl Into<String>) -> Self {
-        Self { end: CallEnd::Unreachable, answer: Vec::new(), detail: Some(detail.into()) }
+        Self::new(CallEnd::Unreachable, Vec::new(), Some(detail.into()))
     }
 }
 
@@ -65,7 +78,7 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
     let mut answer = Vec::new();
     let exchanged = exchange(stream, call, &mut answer);
     match timeout_at(deadline, exchanged).await {
-        Ok((end, detail)) => Outcome { end, answer, detail },
+        Ok((end, detail)) => Outcome::new(end, answer, detail),
         Err(_) => timed_out(answer, "no end of the answer"),
     }
 }
@@ -78,7 +91,7 @@ fn is_one_line(question: &[u8]) -> bool {
 }
 
 fn timed_out(answer: Vec<u8>, what: &str) -> Outcome {
-    Outcome { end: CallEnd::TimedOut, answer, detail: Some(format!("{what} within the time-out")) }
+    Outcome::new(CallEnd::TimedOut, answer, Some(format!("{what} within the time-out")))
 }
 
 enum Dial {
@@ -92,11 +105,14 @@ async fn connect(from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
     let local = |error: std::io::Error| Dial::Local(format!("{from} cannot be used as a source: {error}"));
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(local)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(local)?;
-    socket.connect(address).await.map_err(|error| match error.kind() {
-        // Decided by this host: no packet has left.
-        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::PermissionDenied => local(error),
-        _ => Dial::Remote(format!("{address} from {from}: {error}")),
+    socket.connect(address).await.map_err(|error| {
+        if is_local(&error) { local(error) } else { Dial::Remote(format!("{address} from {from}: {error}")) }
     })
+}
+
+/// Whether this host decided that no connection can be made: no packet has left.
+pub(crate) fn is_local(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
 /// Sends the question and reads until the end, the cap, or an error.

@@ -7,7 +7,7 @@
 //!
 //! - `link`: connections to the coordinator; `identity`: who this agent is;
 //! - `session`: one login after another; `worker`: what outlives them: gates, calls, the outbox;
-//! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `resolve`, `judge`: where it
+//! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
 //! - `host`: the addresses of this host.
 //!
@@ -17,6 +17,7 @@ mod call;
 mod clock;
 mod gate;
 mod host;
+mod http;
 mod identity;
 mod judge;
 mod link;

@@ -22,7 +22,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Keeps a result that ended at `ended_at`.
     pub(crate) fn keep(&mut self, report: Report, ended_at: Instant) {
-        self.bytes += report.answer.0.len();
+        self.bytes += size(&report);
         self.kept.insert(report.attempt, (report, ended_at));
     }
 
@@ -30,7 +30,7 @@ impl Outbox {
     pub(crate) fn acknowledge(&mut self, attempts: &[Attempt]) {
         for attempt in attempts {
             if let Some((report, _)) = self.kept.remove(attempt) {
-                self.bytes -= report.answer.0.len();
+                self.bytes -= size(&report);
             }
         }
     }
@@ -44,7 +44,7 @@ impl Outbox {
         let mut frames: Vec<Vec<Report>> = Vec::new();
         let mut room = 0usize;
         for (report, ended_at) in attempts.iter().filter_map(|attempt| self.kept.get(attempt)) {
-            let size = report.answer.0.len() + 256;
+            let size = size(report) + 256;
             if frames.is_empty() || size > room {
                 frames.push(Vec::new());
                 room = FRAME_BYTES;
@@ -61,6 +61,12 @@ impl Outbox {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         self.kept.keys().copied().collect()
     }
+}
+
+/// What a report holds that a remote chose the length of, in bytes.
+fn size(report: &Report) -> usize {
+    let fields = report.headers.iter().map(|(name, value)| name.len() + value.len());
+    report.answer.0.len() + fields.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -81,6 +87,8 @@ mod tests {
             since_ms: 0,
             detail: None,
             ready_in_ms: None,
+            status: None,
+            headers: Vec::new(),
         }
     }
 

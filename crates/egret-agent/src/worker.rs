@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::call::{self, Call, Outcome};
 use crate::clock::Clock;
 use crate::gate::{Gate, Held, Pass};
+use crate::http;
 use crate::judge::Judge;
 use crate::outbox::Outbox;
 
@@ -341,6 +342,8 @@ impl Worker {
             since_ms: 0,
             detail: outcome.detail,
             ready_in_ms,
+            status: outcome.head.status,
+            headers: outcome.head.headers,
         };
         self.fresh.push(report.attempt);
         self.unannounced += 1;
@@ -351,8 +354,9 @@ impl Worker {
 async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
     match protocol {
         Protocol::Whois => call::make(call, judge).await,
+        Protocol::Http => http::make(call, judge).await,
         #[cfg(feature = "bench")]
-        Protocol::Null => Outcome { end: CallEnd::Answered, answer: call.question.clone(), detail: None },
+        Protocol::Null => Outcome::new(CallEnd::Answered, call.question.clone(), None),
         #[cfg(not(feature = "bench"))]
         Protocol::Null => Outcome::not_sent("the null service is for benchmarks only"),
     }

@@ -74,6 +74,7 @@ impl Services {
 pub(crate) fn protocol(protocol: agent::Protocol) -> &'static str {
     match protocol {
         agent::Protocol::Whois => "whois",
+        agent::Protocol::Http => "http",
         agent::Protocol::Null => "null",
     }
 }

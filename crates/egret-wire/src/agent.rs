@@ -222,7 +222,7 @@ pub struct ServicePolicy {
     pub id: String,
     /// How it is asked.
     pub protocol: Protocol,
-    /// `host:port`.
+    /// `host:port`; over HTTP a base URL that ends in `/`.
     pub address: String,
     /// What it allows one address, in calls, all at once; empty: the careful default.
     pub quotas: Vec<CallQuota>,
@@ -247,6 +247,8 @@ pub struct ServicePolicy {
 pub enum Protocol {
     /// RFC 3912: a line out, text back until the end.
     Whois,
+    /// One GET of a path under the base URL, HTTP/1.1, over TLS if the URL says so.
+    Http,
     /// Answers at once with the question, without leaving the agent; for benchmarks.
     Null,
 }
@@ -285,7 +287,7 @@ pub struct Grant {
     pub service: String,
     /// From where: an address as observed.
     pub egress: String,
-    /// What to send, whole.
+    /// What to send, whole; over HTTP the path with its query, which begins with `/`.
     pub question: Bytes,
 }
 
@@ -300,7 +302,7 @@ pub struct Report {
     pub egress: String,
     /// How it ended.
     pub end: CallEnd,
-    /// What came, whole; empty if nothing did.
+    /// What came, whole; empty if nothing did. Over HTTP the body.
     #[serde(default)]
     pub answer: Bytes,
     /// How long the agent held it back because of its own ledger, in milliseconds.
@@ -315,6 +317,12 @@ pub struct Report {
     /// When it was taken back because the agent's own ledger let it leave only later: how much later, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_in_ms: Option<u64>,
+    /// Over HTTP: the status, if one came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Over HTTP: the header fields that tell of limits, age, type and place; names in lower case, few and short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
 }
 
 /// How a call ended.
@@ -368,6 +376,19 @@ mod tests {
         assert_eq!(grants[0].attempt, Attempt(7, 1, 2, 3));
         assert_eq!(grants[0].question.0, b"a\r\n");
         assert!(matches!(read(r#"{"credit":5}"#, &AGENT_KINDS), Ok(AgentMessage::Credit(5))));
+    }
+
+    #[test]
+    fn reports_of_whois_and_of_http_are_one_shape() {
+        let whois = r#"{"attempt":[7,1,2,3],"service":"s","egress":"e","end":"answered","answer":"a","held_ms":1,"took_ms":2,"since_ms":3}"#;
+        let report: Report = serde_json::from_str(whois).unwrap();
+        assert_eq!((report.status, report.headers.len()), (None, 0));
+        assert_eq!(serde_json::to_string(&report).unwrap(), whois);
+        let headers = vec![("retry-after".to_owned(), "2".to_owned())];
+        let http = Report { status: Some(429), headers, ..report };
+        let text = serde_json::to_string(&http).unwrap();
+        assert!(text.ends_with(r#""status":429,"headers":[["retry-after","2"]]}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), http);
     }
 
     #[test]

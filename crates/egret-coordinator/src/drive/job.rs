@@ -265,6 +265,8 @@ mod tests {
             since_ms: 0,
             detail: None,
             ready_in_ms: None,
+            status: None,
+            headers: Vec::new(),
         };
         Judged { report, verdict, answer: None }
     }

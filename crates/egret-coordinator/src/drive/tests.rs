@@ -183,6 +183,8 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
         since_ms: 0,
         detail: None,
         ready_in_ms: None,
+        status: None,
+        headers: Vec::new(),
     };
     for _ in 0..5 {
         let results = vec![Judged { report: report(), verdict: None, answer: None }];
@@ -210,9 +212,20 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     stage.drive.cancel(JobId(1), stage.now);
     let (service, egress) = ("w".to_owned(), ADDRESS.to_owned());
     let (end, answer) = (CallEnd::Answered, Bytes::default());
-    let (held_ms, took_ms, since_ms, detail, ready_in_ms) = (0, 0, 0, None, None);
-    let report =
-        Report { attempt, service, egress, end, answer, held_ms, took_ms, since_ms, detail, ready_in_ms };
+    let report = Report {
+        attempt,
+        service,
+        egress,
+        end,
+        answer,
+        held_ms: 0,
+        took_ms: 0,
+        since_ms: 0,
+        detail: None,
+        status: None,
+        headers: Vec::new(),
+        ready_in_ms: None,
+    };
     let results = vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
     stage.submit(2..=3);

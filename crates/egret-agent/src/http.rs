@@ -1,0 +1,179 @@
+//! One HTTP exchange: a GET out, a status, some header fields and the body back.
+//!
+//! A call is one request on one connection, whatever the remote does. Each has a client of its own that
+//! dials the one judged address and no other, follows nothing, tries nothing twice, keeps no connection and
+//! speaks HTTP/1.1 only; proxies named by the environment are not used, and no cookie outlives a call.
+//! Over https the roots are those built in, so that a host needs no store of certificates, and sessions are not
+//! resumed: one egress is never linked to another by a ticket.
+
+use std::error::Error;
+use std::iter::successors;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+
+use egret_wire::agent::CallEnd;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Response, Url, redirect, retry};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::{Call, Head, Outcome, is_local};
+use crate::judge::Judge;
+use crate::resolve::resolve;
+
+/// Who asks: nobody is to be misled about that.
+const USER_AGENT: &str = concat!("egret/", env!("CARGO_PKG_VERSION"));
+/// Header fields reported at most, and how long each may be, in bytes (chosen). Longer ones are left out,
+/// since half a number would be another number.
+const MOST_FIELDS: usize = 16;
+const LONGEST_FIELD: usize = 512;
+/// The fields reported, those of limits apart.
+const FIELDS: [&str; 7] =
+    ["retry-after", "date", "age", "ratelimit", "ratelimit-policy", "content-type", "location"];
+/// What the names of further fields about limits begin with.
+const LIMITS: [&str; 3] = ["ratelimit-", "x-ratelimit-", "x-rate-limit-"];
+
+static TLS: LazyLock<ClientConfig> =
+    LazyLock::new(|| tls(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()));
+
+/// Makes the call; never takes longer than its time-out.
+pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
+    let deadline = Instant::now() + call.timeout;
+    let Some(url) = under(&call.address, &call.question) else {
+        return Outcome::not_sent("the question is no path under the service's address");
+    };
+    match resolve(&host_and_port(&url), call, judge, deadline).await {
+        Ok(address) => ask(call, url, address, TLS.clone(), deadline).await,
+        Err(reason) => Outcome::not_sent(reason),
+    }
+}
+
+/// The URL of a path under a base URL that ends in `/`; `None` if it leads anywhere else.
+fn under(base: &str, path: &[u8]) -> Option<Url> {
+    let below = std::str::from_utf8(path).ok()?.strip_prefix('/')?;
+    let url = Url::parse(&format!("{base}{below}")).ok()?;
+    let stays = base.ends_with('/') && url.as_str().starts_with(base) && url.fragment().is_none();
+    stays.then_some(url)
+}
+
+fn host_and_port(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+}
+
+/// Asks at `address` and nowhere else.
+async fn ask(call: &Call, url: Url, address: SocketAddr, tls: ClientConfig, deadline: Instant) -> Outcome {
+    let client = match client(call.from, address, tls) {
+        Ok(client) => client,
+        Err(error) => return Outcome::not_sent(format!("no HTTP client can be made: {}", cause(&error))),
+    };
+    let (mut head, mut answer) = (Head::default(), Vec::new());
+    let exchanged = async {
+        match client.get(url).send().await {
+            Ok(response) => {
+                head = read_head(&response);
+                read_body(response, call.max_answer, &mut answer).await
+            }
+            Err(error) => unanswered(&error, call.from, address),
+        }
+    };
+    let (end, detail) = match timeout_at(deadline, exchanged).await {
+        Ok(ended) => ended,
+        Err(_) => (CallEnd::TimedOut, Some("no end of the answer within the time-out".to_owned())),
+    };
+    Outcome { end, answer, head, detail }
+}
+
+/// A client for one call. That it may not do more than asked is told once more where the default would do.
+fn client(from: IpAddr, to: SocketAddr, tls: ClientConfig) -> reqwest::Result<Client> {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .local_address(from)
+        .dns_resolver(Judged(to))
+        .tls_backend_preconfigured(tls)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .referer(false)
+        .build()
+}
+
+/// TLS that trusts `roots`.
+fn tls(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions = versions.expect("ring has the cipher suites of TLS 1.2 and 1.3");
+    let mut config = versions.with_root_certificates(roots).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config
+}
+
+/// Every name is at the judged address. An address in a URL needs no name, and was judged as itself.
+struct Judged(SocketAddr);
+
+impl Resolve for Judged {
+    fn resolve(&self, _: Name) -> Resolving {
+        let only: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(only)))
+    }
+}
+
+fn read_head(response: &Response) -> Head {
+    Head { status: Some(response.status().as_u16()), headers: told(response.headers()) }
+}
+
+/// The fields that are reported; named ones first, so that a crowd of others cannot push them out.
+fn told(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = FIELDS.iter().flat_map(|name| headers.get_all(*name).iter().map(move |value| (*name, value)));
+    let is_limit = |name: &str| !FIELDS.contains(&name) && LIMITS.iter().any(|begin| name.starts_with(begin));
+    let limits =
+        headers.iter().map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| is_limit(name));
+    let readable = named.chain(limits).filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
+    let short = readable.filter(|(name, value)| name.len() + value.len() <= LONGEST_FIELD);
+    short.take(MOST_FIELDS).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Reads the body until its end, the cap, or an error.
+async fn read_body(mut response: Response, most: usize, answer: &mut Vec<u8>) -> (CallEnd, Option<String>) {
+    loop {
+        match response.chunk().await {
+            Ok(None) => return (CallEnd::Answered, None),
+            Ok(Some(chunk)) => {
+                let room = most - answer.len();
+                answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return (CallEnd::TooLong, Some(format!("the answer is longer than {most} bytes")));
+                }
+            }
+            Err(error) => return (CallEnd::Reset, Some(cause(&error).to_string())),
+        }
+    }
+}
+
+/// How a call ended that got no head: before it left, on the way, or after it had arrived.
+fn unanswered(error: &reqwest::Error, from: IpAddr, to: SocketAddr) -> (CallEnd, Option<String>) {
+    let is_own = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_local);
+    let is_no_http = causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse);
+    let cause = cause(error);
+    match error.is_connect() {
+        true if is_own => (CallEnd::NotSent, Some(format!("{from} cannot be used as a source: {cause}"))),
+        true => (CallEnd::Unreachable, Some(format!("{to} from {from}: {cause}"))),
+        false if is_no_http => (CallEnd::Answered, Some(format!("the answer is no HTTP: {cause}"))),
+        false => (CallEnd::Reset, Some(cause.to_string())),
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
+/// The last reason in the chain says what happened; the first ones repeat the URL.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    causes(error).last().unwrap_or(error)
+}
+
+#[cfg(test)]
+mod tests;
