@@ -83,7 +83,7 @@ pub(crate) enum Command {
 
 /// A kind of lookup that needs no more than a target.
 pub(crate) fn kind_parser() -> impl TypedValueParser<Value = Lookup> {
-    words(["domain", "ip", "asn", "nameserver", "entity", "whois", "rdap"])
+    words(["domain", "ip", "asn", "nameserver", "entity", "whois", "rdap", "http"])
 }
 
 /// A state of a job.

@@ -76,7 +76,7 @@ pub enum NewEgress {
 pub struct ServiceConfig {
     /// How it is asked.
     pub protocol: Protocol,
-    /// `host:port`.
+    /// `host:port`; over HTTP a base URL that ends in `/`.
     pub address: String,
     /// What it allows.
     pub terms: Terms,

@@ -12,7 +12,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use egret_core::id::AgentId;
-use egret_lookup::{Raw, Reply, classify, decode};
+use egret_lookup::{Protocol, Raw, Reply, Service, Told, Verdict, classify, classify_http, decode};
 use egret_store::AgentRow;
 use egret_wire::agent::{
     AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, Challenge,
@@ -255,27 +255,31 @@ impl Session {
 }
 
 /// What a report means, by the service's rules.
-fn judge(services: &Services, report: Report) -> Judged {
-    let Some((_, lookup)) = services.catalogue.service(&report.service) else {
-        return Judged { report, verdict: None, answer: None };
+fn judge(services: &Services, mut report: Report) -> Judged {
+    let Some((_, service)) = services.catalogue.service(&report.service) else {
+        return Judged { report, verdict: None, answer: None, left: None };
     };
-    let verdict = match report.end {
-        CallEnd::Answered => Some(classify(lookup, Reply::Answer(&report.answer.0))),
-        CallEnd::Reset => Some(classify(lookup, Reply::Reset(&report.answer.0))),
-        _ => None,
-    };
+    let told = Told::read(&report.headers);
+    let verdict = verdict(service, &report, &told);
+    if let Some(status) = report.status.filter(|status| !(200..300).contains(status)) {
+        report.detail.get_or_insert_with(|| format!("status {status}"));
+    }
     let outcome = verdict.as_ref().and_then(answer_outcome);
     let answer = outcome.map(|outcome| {
         let config = services.find(&report.service).map(|id| services.config(id));
+        let field = |name| report.headers.iter().find(|(is, _)| is == name).map(|(_, value)| value.clone());
         let mut answer = Answer {
             outcome,
             protocol: config.map_or("", |config| protocol(config.protocol)).to_owned(),
+            status: report.status,
+            location: field("location"),
+            content_type: field("content-type"),
             record: None,
             raw: None,
             raw_base64: None,
             charset: None,
         };
-        match decode(&report.answer.0, lookup.charset()) {
+        match decode(&report.answer.0, service.charset()) {
             Raw::Text { text, charset } => {
                 answer.raw = Some(text.into_owned());
                 answer.charset = charset.map(str::to_owned);
@@ -284,7 +288,20 @@ fn judge(services: &Services, report: Report) -> Judged {
         }
         answer
     });
-    Judged { report, verdict, answer }
+    Judged { report, verdict, answer, left: told.left }
+}
+
+/// `None`: nothing came that could mean anything.
+fn verdict(service: &Service, report: &Report, told: &Told) -> Option<Verdict> {
+    let reply = match report.end {
+        CallEnd::Answered => Reply::Answer(&report.answer.0),
+        CallEnd::Reset => Reply::Reset(&report.answer.0),
+        _ => return None,
+    };
+    Some(match service.protocol() {
+        Protocol::Http => classify_http(service, report.status, told, reply),
+        Protocol::Whois | Protocol::Rdap => classify(service, reply),
+    })
 }
 
 async fn say(socket: &mut WebSocket, message: &CoordinatorMessage) -> Result<(), ()> {
@@ -305,4 +322,58 @@ async fn close(socket: &mut WebSocket, Closed { code, reason }: Closed) {
     let reason: String = reason.chars().take(120).collect();
     // The agent may be gone already.
     let _ = send(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use egret_wire::value::Bytes;
+
+    fn judged(end: CallEnd, status: u16, headers: &[(&str, &str)], body: &str) -> Judged {
+        let service = "[[service]]\nid = \"api\"\nprotocol = \"http\"\naddress = \"https://a.example\"\n";
+        let services = Services::new(Config::parse(service, "egret.toml").unwrap().services).unwrap();
+        let report = Report {
+            attempt: Attempt(1, 1, 1, 1),
+            service: "api".to_owned(),
+            egress: "192.0.2.1".to_owned(),
+            end,
+            answer: Bytes(body.as_bytes().to_vec()),
+            held_ms: 0,
+            took_ms: 0,
+            since_ms: 0,
+            detail: None,
+            status: Some(status),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ready_in_ms: None,
+        };
+        judge(&services, report)
+    }
+
+    #[test]
+    fn an_http_answer_keeps_its_status_where_it_points_and_what_it_says_is_left() {
+        let headers = [("ratelimit", "\"a\";r=3;t=20"), ("content-type", "text/plain"), ("location", "/b")];
+        let judged = judged(CallEnd::Answered, 301, &headers, "moved");
+        assert_eq!(judged.left, Some((3, Duration::from_secs(20))));
+        let answer = judged.answer.unwrap();
+        assert_eq!((answer.status, answer.raw.as_deref()), (Some(301), Some("moved")));
+        assert_eq!(
+            (answer.location.as_deref(), answer.content_type.as_deref()),
+            (Some("/b"), Some("text/plain"))
+        );
+        assert_eq!(judged.report.detail.as_deref(), Some("status 301"));
+    }
+
+    #[test]
+    fn a_refusal_and_a_failure_over_http_are_no_answers() {
+        let refused = judged(CallEnd::Answered, 429, &[("retry-after", "7")], "slow down");
+        assert_eq!(refused.verdict, Some(Verdict::Refused { wait: Some(Duration::from_secs(7)) }));
+        let failed = judged(CallEnd::Answered, 500, &[], "as always");
+        assert_eq!(failed.verdict, Some(Verdict::Failed));
+        let cut = judged(CallEnd::Reset, 200, &[], "hal");
+        assert_eq!(cut.verdict, Some(Verdict::Failed));
+        let silent = judged(CallEnd::TimedOut, 200, &[], "hal");
+        assert_eq!(silent.verdict, None);
+        assert!([refused, failed, cut, silent].iter().all(|judged| judged.answer.is_none()));
+    }
 }

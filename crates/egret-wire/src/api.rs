@@ -157,6 +157,15 @@ pub struct Answer {
     /// The charset it was decoded from, when that was not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charset: Option<String>,
+    /// Over HTTP: its status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Over HTTP: where it points, as sent; nobody has gone there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Over HTTP: the media type of the answer, as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// How an attempt ended.

@@ -3,5 +3,6 @@
 
 mod bad_input;
 mod deaths;
+mod http;
 mod jobs;
 mod quotas;

@@ -25,10 +25,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The command line of `lookup`.
 #[derive(Debug, Args)]
 pub(crate) struct LookupArgs {
-    /// Domains, addresses or AS numbers
+    /// Domains, addresses or AS numbers; over HTTP paths under the service's address
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
-    /// What the targets are; without it, what they look like
+    /// What the targets are; without it, what they look like (http: never guessed)
     #[arg(long, value_parser = kind_parser())]
     kind: Option<Lookup>,
     /// Ask this service

@@ -1,6 +1,7 @@
 //! One `[[service]]` table: the keys of the file on one side, [`ServiceConfig`] on the other.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use egret_lookup::{Rule, Service, ServiceError};
 use egret_wire::agent::Protocol;
@@ -13,6 +14,8 @@ use super::{ServiceConfig, terms, value};
 /// The longest id: that of a host name (RFC 1035 2.3.4, without the dots around it).
 const ID_MAX: usize = 253;
 const MAX_ANSWER: u64 = 1 << 20;
+/// What a status can be (RFC 9110 15).
+const STATUSES: RangeInclusive<u32> = 100..=599;
 
 #[rustfmt::skip]
 pub(super) const SERVICE: Keys = Keys {
@@ -24,17 +27,24 @@ pub(super) const SERVICE: Keys = Keys {
     later: &["group", "cache_for", "contact", "headers", "methods", "automated", "accept_terms"],
 };
 /// The signs of one rule in `refused_when`; a status is HTTP's.
-pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed"], later: &["status"] };
+pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed", "status"], later: &[] };
+/// Keys that say how a line of whois is made.
+const WHOIS_ONLY: [&str; 3] = ["template", "zones", "charset"];
 
 /// Reads one service; its id comes along, so that a second one can be told where the first is.
 pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), ConfigError> {
     let table = item.table(&SERVICE)?;
     let id = table.need("id", "a name for the service, such as id = \"whois.example.org\"")?;
-    let blank = named(&id)?;
+    is_id(&id)?;
     let address = table.need("address", "where it is, such as address = \"whois.example.org:43\"")?;
+    let protocol = protocol(&table.need("protocol", "protocol = \"whois\" or \"http\"")?)?;
+    let blank = Service::new(id.text()?, spoken(protocol)).map_err(|error| refuse(&id, &error))?;
     let service = ServiceConfig {
-        protocol: protocol(&table.need("protocol", "protocol = \"whois\"")?)?,
-        address: checked(&address, value::host_and_port)?.to_owned(),
+        protocol,
+        address: match protocol {
+            Protocol::Http => checked(&address, value::base_url)?,
+            Protocol::Whois | Protocol::Null => checked(&address, value::host_and_port)?.to_owned(),
+        },
         terms: terms::read(&table)?,
         lookup: lookup(&table, blank)?,
         max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
@@ -46,32 +56,46 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
     Ok((id, service))
 }
 
-/// A service of that id and nothing else.
-fn named(id: &Item<'_>) -> Result<Service, ConfigError> {
+fn is_id(id: &Item<'_>) -> Result<(), ConfigError> {
     let text = id.text()?;
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
     if text.is_empty() || text.len() > ID_MAX || !text.bytes().all(plain) {
         let text = value::quoted(text);
         return Err(id.error(format!("{text} is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`")));
     }
-    Service::new(text, egret_lookup::Protocol::Whois).map_err(|error| refuse(id, &error))
+    Ok(())
 }
 
 fn protocol(item: &Item<'_>) -> Result<Protocol, ConfigError> {
     match item.text()? {
         "whois" => Ok(Protocol::Whois),
+        "http" => Ok(Protocol::Http),
         #[cfg(feature = "bench")]
         "null" => Ok(Protocol::Null),
-        word @ ("rdap" | "http") => {
+        "rdap" => {
             Err(item
-                .error(format!("`{word}` is not available yet in this version of egret; write \"whois\"")))
+                .error("`rdap` is not available yet in this version of egret; write \"whois\" or \"http\""))
         }
-        word => Err(item.error(format!("{} is unknown; write \"whois\"", value::quoted(word)))),
+        word => Err(item.error(format!("{} is unknown; write \"whois\" or \"http\"", value::quoted(word)))),
+    }
+}
+
+/// The protocol in the words of the lookup crate.
+fn spoken(protocol: Protocol) -> egret_lookup::Protocol {
+    match protocol {
+        Protocol::Http => egret_lookup::Protocol::Http,
+        Protocol::Whois | Protocol::Null => egret_lookup::Protocol::Whois,
     }
 }
 
 fn lookup(table: &Table<'_>, blank: Service) -> Result<Service, ConfigError> {
     let mut service = blank;
+    let speaks = service.protocol();
+    if speaks == egret_lookup::Protocol::Http
+        && let Some((key, item)) = WHOIS_ONLY.iter().find_map(|key| Some((key, table.get(key)?)))
+    {
+        return Err(item.error(format!("`{key}` is for whois services only; remove it")));
+    }
     if let Some(zones) = table.get("zones") {
         let names = zone_names(&zones, &service)?;
         service = service.with_zones(&names).map_err(|error| refuse(&zones, &error))?;
@@ -83,7 +107,7 @@ fn lookup(table: &Table<'_>, blank: Service) -> Result<Service, ConfigError> {
         service = service.with_charset(charset.text()?).map_err(|error| refuse(&charset, &error))?;
     }
     if let Some(rules) = table.get("refused_when") {
-        let signs = rules.list()?.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+        let signs = rules.list()?.iter().map(|item| rule(item, speaks)).collect::<Result<Vec<_>, _>>()?;
         service = service.with_refused_when(signs).map_err(|error| refuse(&rules, &error))?;
     }
     Ok(service)
@@ -106,16 +130,28 @@ fn zone_names(zones: &Item<'_>, blank: &Service) -> Result<Vec<String>, ConfigEr
     Ok(names.into_iter().collect())
 }
 
-fn rule(item: &Item<'_>) -> Result<Rule, ConfigError> {
+fn rule(item: &Item<'_>, speaks: egret_lookup::Protocol) -> Result<Rule, ConfigError> {
     let table = item.table(&RULE)?;
-    let one_sign =
-        || item.error("a rule has one sign; write { text = \"…\" }, { empty = true } or { closed = true }");
-    match (table.get("text"), table.get("empty"), table.get("closed")) {
-        (Some(text), None, None) => Rule::text(text.text()?).map_err(|error| refuse(&text, &error)),
-        (None, Some(empty), None) => is_true(&empty).map(|()| Rule::Empty),
-        (None, None, Some(closed)) => is_true(&closed).map(|()| Rule::Closed),
+    let one_sign = || {
+        let status = if speaks == egret_lookup::Protocol::Http { "{ status = [429] }, " } else { "" };
+        let signs = format!("{status}{{ text = \"…\" }}, {{ empty = true }} or {{ closed = true }}");
+        item.error(format!("a rule has one sign; write {signs}"))
+    };
+    match (table.get("text"), table.get("empty"), table.get("closed"), table.get("status")) {
+        (Some(text), None, None, None) => Rule::text(text.text()?).map_err(|error| refuse(&text, &error)),
+        (None, Some(empty), None, None) => is_true(&empty).map(|()| Rule::Empty),
+        (None, None, Some(closed), None) => is_true(&closed).map(|()| Rule::Closed),
+        (None, None, None, Some(status)) if speaks == egret_lookup::Protocol::Http => statuses(&status),
+        (None, None, None, Some(status)) => Err(status
+            .error("whois has no `status`; write { text = \"…\" }, { empty = true } or { closed = true }")),
         _ => Err(one_sign()),
     }
+}
+
+fn statuses(item: &Item<'_>) -> Result<Rule, ConfigError> {
+    let status = |code: &Item<'_>| code.whole(STATUSES).map(|code| u16::try_from(code).unwrap_or(u16::MAX));
+    let codes = item.list()?.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    Rule::status(&codes).map_err(|error| refuse(item, &error))
 }
 
 fn is_true(item: &Item<'_>) -> Result<(), ConfigError> {

@@ -19,6 +19,11 @@ fn service(keys: &str) -> String {
     format!("[[service]]\nid = \"a\"\nprotocol = \"whois\"\naddress = \"a.example:43\"\n{keys}\n")
 }
 
+/// The same over HTTP.
+fn http(keys: &str) -> String {
+    service(keys).replace("\"whois\"", "\"http\"").replace("a.example:43", "https://a.example/v1")
+}
+
 #[track_caller]
 fn one(keys: &str) -> ServiceConfig {
     let mut config = Config::parse(&service(keys), "egret.toml").unwrap();
@@ -126,6 +131,24 @@ fn every_way_of_counting_has_its_word() {
 fn addresses_are_names_or_numbers_with_a_port() {
     for address in ["whois.eu:43", "192.0.2.1:65535", "[2001:db8::1]:43", "whois_1.a:1", "localhost:4343"] {
         assert_eq!(value::host_and_port(address), Ok(address));
+    }
+}
+
+#[test]
+fn an_http_service_has_a_base_url_and_may_name_statuses() {
+    let text = http("refused_when = [{ status = [420, 503] }, { text = \"slow down\" }]");
+    let service = Config::parse(&text, "egret.toml").unwrap().services.remove(0);
+    assert_eq!((service.protocol, service.address.as_str()), (Protocol::Http, "https://a.example/v1/"));
+    assert_eq!(service.lookup.refused_when().len(), 2);
+    let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
+    assert_eq!(catalogue.plan(Kind::Http, "/x?y", Some("a"), false).unwrap().question, b"/x?y");
+    for (written, meant) in [
+        ("http://A.example:80", "http://a.example/"),
+        ("https://a.example:8443/v1/", "https://a.example:8443/v1/"),
+        ("http://127.0.0.1:8080/a/../b", "http://127.0.0.1:8080/b/"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+    ] {
+        assert_eq!(value::base_url(written).as_deref(), Ok(meant));
     }
 }
 

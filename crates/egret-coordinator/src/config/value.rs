@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use egret_wire::agent::MAX_ANSWER;
+use url::Url;
 
 const LEAST: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -72,6 +73,27 @@ pub(super) fn host_and_port(text: &str) -> Result<&str, String> {
     }
     let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     if is_port { Ok(text) } else { Err(format!("{} is not a port; write 1 to 65535", quoted(port))) }
+}
+
+/// The base URL of a service, in the URL standard's form and with a `/` at its end.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let wrong =
+        |why: &str| format!("{}{why}; write a base URL, such as https://api.example.org/v1/", quoted(text));
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wrong(" is not ASCII without spaces"));
+    }
+    let url = Url::parse(text).map_err(|error| wrong(&format!(" is no URL ({error})")))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong(" is no http:// or https:// URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(" holds a user or a password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(" holds a query or a fragment, which belong to the target or nowhere"));
+    }
+    let url = String::from(url);
+    Ok(if url.ends_with('/') { url } else { url + "/" })
 }
 
 /// The longest answer, in bytes: `64KiB`, `1MiB`.

@@ -1,6 +1,7 @@
 //! A job in memory: what the drive needs to grant its step, and what has become of it so far.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use egret_core::id::{BatchId, EgressId, JobId, ServiceId};
 use egret_core::retry::backoff;
@@ -40,6 +41,8 @@ pub(crate) struct Judged {
     pub(crate) verdict: Option<Verdict>,
     /// The answer in the shape of the API, if the verdict is one.
     pub(crate) answer: Option<Answer>,
+    /// Calls left by the service's own word, and for how long from the answer that holds; over HTTP only.
+    pub(crate) left: Option<(u32, Duration)>,
 }
 
 /// What an attempt means for its job.
@@ -106,7 +109,12 @@ impl Job {
         rng: &mut fastrand::Rng,
         now: Instant,
     ) -> Next {
-        let Judged { report, verdict, answer } = judged;
+        let Judged { report, verdict, answer, left } = judged;
+        if let Some((units, until)) = left {
+            let (service, egress) = (report.service.as_str(), report.egress.as_str());
+            let until_secs = until.as_secs_f64();
+            tracing::debug!(service, egress, units, until_secs, "the service tells what is left");
+        }
         let detail = report.detail.unwrap_or_default();
         match (report.end, verdict, answer) {
             (CallEnd::Withdrawn, ..) => Next::Again(self.step()),
@@ -268,7 +276,7 @@ mod tests {
             status: None,
             headers: Vec::new(),
         };
-        Judged { report, verdict, answer: None }
+        Judged { report, verdict, answer: None, left: None }
     }
 
     fn after(job: &mut Job, judged: Judged, egress: u32, all_answer: bool) -> Next {
@@ -310,6 +318,9 @@ mod tests {
                 raw: Some(text.to_owned()),
                 raw_base64: None,
                 charset: None,
+                status: None,
+                location: None,
+                content_type: None,
             };
             Judged { answer: Some(answer), ..judged }
         };

@@ -187,7 +187,7 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
         headers: Vec::new(),
     };
     for _ in 0..5 {
-        let results = vec![Judged { report: report(), verdict: None, answer: None }];
+        let results = vec![Judged { report: report(), verdict: None, answer: None, left: None }];
         stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
         assert!(matches!(frames.try_recv(), Ok(Outgoing::Ack(attempts)) if attempts == [attempt]));
     }
@@ -226,7 +226,8 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
         headers: Vec::new(),
         ready_in_ms: None,
     };
-    let results = vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None }];
+    let results =
+        vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None, left: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
     stage.submit(2..=3);
     stage.turn();

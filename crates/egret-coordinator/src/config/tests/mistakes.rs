@@ -105,7 +105,7 @@ id = "x"
     => 1:1: key `service[0].address`: missing; write where it is, such as address = "whois.example.org:43"
 id = "x"
 address = "x:43"
-    => 1:1: key `service[0].protocol`: missing; write protocol = "whois"
+    => 1:1: key `service[0].protocol`: missing; write protocol = "whois" or "http"
 id = ""
     => 2:6: key `service[0].id`: `` is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`
 id = "Whois Eu"
@@ -115,15 +115,15 @@ id = 1
 id = "x"
 address = "x:43"
 protocol = "rdap"
-    => 4:12: key `service[0].protocol`: `rdap` is not available yet in this version of egret; write "whois"
+    => 4:12: key `service[0].protocol`: `rdap` is not available yet in this version of egret; write "whois" or "http"
 id = "x"
 address = "x:43"
 protocol = "http"
-    => 4:12: key `service[0].protocol`: `http` is not available yet in this version of egret; write "whois"
+    => 3:11: key `service[0].address`: `x:43` is no http:// or https:// URL; write a base URL, such as https://api.example.org/v1/
 id = "x"
 address = "x:43"
 protocol = "gopher"
-    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois"
+    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois" or "http"
 "#,
     );
 }
@@ -308,9 +308,54 @@ refused_when = [{ closed = 1 }]
 refused_when = [{ txt = "a" }]
     => 5:19: key `service[0].refused_when[0].txt`: unknown key `txt`; did you mean `text`?
 refused_when = [{ status = [429] }]
-    => 5:19: key `service[0].refused_when[0].status`: `status` is not supported by this version of egret; remove it
+    => 5:28: key `service[0].refused_when[0].status`: whois has no `status`; write { text = "…" }, { empty = true } or { closed = true }
 "#,
     );
+}
+
+#[test]
+fn an_http_service_takes_no_keys_of_whois_and_states_its_statuses() {
+    check(
+        http,
+        r#"
+template = "{q}"
+    => 5:12: key `service[0].template`: `template` is for whois services only; remove it
+zones = ["com"]
+    => 5:9: key `service[0].zones`: `zones` is for whois services only; remove it
+charset = "auto"
+    => 5:11: key `service[0].charset`: `charset` is for whois services only; remove it
+methods = ["GET"]
+    => 5:1: key `service[0].methods`: `methods` is not supported by this version of egret; remove it
+refused_when = [{ status = 429 }]
+    => 5:28: key `service[0].refused_when[0].status`: a whole number, not a list; put it in [ ]
+refused_when = [{ status = [] }]
+    => 5:28: key `service[0].refused_when[0].status`: `status` takes HTTP status codes from 100 to 599, such as [429, 503]
+refused_when = [{ status = [429, 600] }]
+    => 5:34: key `service[0].refused_when[0].status[1]`: `600` is out of range; write 100 to 599
+refused_when = [{ status = [429], empty = true }]
+    => 5:17: key `service[0].refused_when[0]`: a rule has one sign; write { status = [429] }, { text = "…" }, { empty = true } or { closed = true }
+"#,
+    );
+}
+
+#[test]
+fn an_http_service_lives_at_a_base_url() {
+    for (address, why) in [
+        ("api.example:80", "is no http:// or https:// URL"),
+        ("ftp://api.example/", "is no http:// or https:// URL"),
+        ("//api.example/", "is no URL (relative URL without a base)"),
+        ("http://", "is no URL (empty host)"),
+        ("http://a.example:99999/", "is no URL (invalid port number)"),
+        ("https://me@api.example/", "holds a user or a password"),
+        ("https://:pw@api.example/", "holds a user or a password"),
+        ("https://api.example/?key=1", "holds a query or a fragment"),
+        ("https://api.example/#a", "holds a query or a fragment"),
+        ("https://bücher.example/", "is not ASCII without spaces"),
+        (" https://api.example/", "is not ASCII without spaces"),
+    ] {
+        let error = value::base_url(address).unwrap_err();
+        assert!(error.starts_with(&format!("`{address}` {why}")), "{error}");
+    }
 }
 
 #[test]
