@@ -109,12 +109,7 @@ impl Job {
         rng: &mut fastrand::Rng,
         now: Instant,
     ) -> Next {
-        let Judged { report, verdict, answer, left } = judged;
-        if let Some((units, until)) = left {
-            let (service, egress) = (report.service.as_str(), report.egress.as_str());
-            let until_secs = until.as_secs_f64();
-            tracing::debug!(service, egress, units, until_secs, "the service tells what is left");
-        }
+        let Judged { report, verdict, answer, .. } = judged;
         let detail = report.detail.unwrap_or_default();
         match (report.end, verdict, answer) {
             (CallEnd::Withdrawn, ..) => Next::Again(self.step()),

@@ -64,6 +64,10 @@ impl Drive {
         let Report { held_ms, took_ms, since_ms, ready_in_ms, .. } = judged.report;
         let at_agent = Some(Duration::from_millis(held_ms.saturating_add(took_ms).saturating_add(since_ms)));
         self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+        if let Some((units, reset)) = judged.left {
+            let calls = units / self.services.config(service).terms.cost.max(1);
+            self.scheduler.handle(Event::Left { service, egress, calls, reset }, now);
+        }
         if let Some(reset) = ready_in_ms.map(Duration::from_millis) {
             // The agent knows of more than we do: it is asked again when its own ledger lets a call leave.
             self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
