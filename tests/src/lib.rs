@@ -3,6 +3,10 @@
 //! Every address of 127.0.0.0/8 is a host of its own: a remote sees each agent's own source address.
 //! Ports are the system's choice, readiness is awaited, and everything is stopped by its process id.
 
+pub mod delay;
+pub mod ideal;
+pub mod simulated;
+
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -190,20 +194,20 @@ impl Rig {
 
     /// Starts an agent on 127.0.0.`last` and waits until it has a session. Agents of one number share their state.
     pub fn agent(&mut self, last: u8) {
-        let log = self.dir.path().join(format!("agent-{last}.log"));
-        let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let mut agent = self.spawn_agent(last, &log);
-        agent.await_output("session", |said| said[before..].contains("session with").then_some(()));
-        self.agents.push(agent);
+        self.host(&format!("127.0.0.{last}"), &[format!("127.0.0.{last}")], self.address);
     }
 
-    fn spawn_agent(&self, last: u8, log: &Path) -> Process {
-        let url = format!("http://{}", self.address);
-        let egress = format!("127.0.0.{last}");
-        let state = self.dir.path().join(format!("agent-{last}"));
+    /// Starts an agent with these egresses, which reaches the coordinator at `via`, and waits until it has a session.
+    pub fn host(&mut self, name: &str, egresses: &[String], via: SocketAddr) {
+        let log = self.dir.path().join(format!("{name}.log"));
+        let before = std::fs::read_to_string(&log).unwrap_or_default().len();
+        let (url, state) = (format!("http://{via}"), self.dir.path().join(name));
         let state = state.to_str().expect("a path in UTF-8");
-        let args = ["--coordinator", &url, "--egress", &egress, "--name", &egress, "--state-dir", state];
-        Process::start(&program("egret-agent"), &args, &[("EGRET_TOKEN", &self.token)], log)
+        let mut args = vec!["--coordinator", &url, "--name", name, "--state-dir", state];
+        args.extend(egresses.iter().flat_map(|egress| ["--egress", egress.as_str()]));
+        let mut agent = Process::start(&program("egret-agent"), &args, &[("EGRET_TOKEN", &self.token)], &log);
+        agent.await_output("session", |said| said[before..].contains("session with").then_some(()));
+        self.agents.push(agent);
     }
 
     /// Starts a stopped coordinator again, at the same address.

@@ -1,0 +1,97 @@
+use super::*;
+use egret_core::quota::{Counting, Quota};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn fleet(counting: Counting, quotas: &[(u32, Duration)], windows: f64) -> Fleet {
+    let terms = Terms {
+        quotas: quotas.iter().map(|(units, per)| Quota::new(*units, *per)).collect(),
+        counting,
+        cost: 1,
+        concurrency: None,
+        cool_down: 60 * SECOND,
+        max_cool_down: 24 * HOUR,
+        timeout: 10 * SECOND,
+        linger: 2 * SECOND,
+    };
+    let limit = |(units, per): &(u32, Duration)| {
+        let (units, per) = (*units, *per);
+        match counting {
+            Counting::Sliding => Limit::Sliding { units, per },
+            Counting::Fixed => Limit::Fixed { units, per, phase: per.mul_f64(0.37) },
+            Counting::TokenBucket => Limit::TokenBucket { burst: units, units, per },
+            Counting::TwoBucket | Counting::Unknown => Limit::TwoBucket { units, per },
+        }
+    };
+    let longest = quotas.iter().map(|(_, per)| *per).max().expect("there is a quota");
+    Fleet {
+        limits: quotas.iter().map(limit).collect(),
+        terms,
+        egresses: 4,
+        link: 5 * SECOND / 1_000,
+        way: 20 * SECOND / 1_000..=120 * SECOND / 1_000,
+        lasts: longest.mul_f64(windows),
+        seed: 7,
+    }
+}
+
+const COUNTINGS: [Counting; 4] =
+    [Counting::Sliding, Counting::Fixed, Counting::TokenBucket, Counting::TwoBucket];
+
+#[test]
+fn long_windows_are_filled_and_never_exceeded() {
+    for quotas in [
+        &[(60, 60 * SECOND)][..],
+        &[(300, HOUR)],
+        &[(1_000, 24 * HOUR), (1, SECOND)],
+        &[(5, SECOND), (40, 15 * SECOND)],
+    ] {
+        for counting in COUNTINGS {
+            let outcome = fleet(counting, quotas, 3.5).run();
+            assert_eq!(outcome.refused, 0, "{quotas:?} {counting:?}: {outcome:?}");
+            // Two quantised logs of the same calls may group them differently.
+            assert!(outcome.given_back * 50 <= outcome.sent, "{quotas:?} {counting:?}: {outcome:?}");
+            // What a quantised log may cost comes on top of the 2 % allowed.
+            let least = 0.98 - 1.0 / 31.0;
+            assert!(outcome.utilisation() >= least, "{quotas:?} {counting:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn short_windows_lose_nothing_to_quantising() {
+    for quotas in [&[(1, SECOND)][..], &[(10, SECOND)]] {
+        let outcome = fleet(Counting::Sliding, quotas, 120.0).run();
+        assert_eq!(outcome.refused, 0, "{quotas:?}: {outcome:?}");
+        assert!(outcome.utilisation() >= 0.98, "{quotas:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_coordinator_150_ms_further_away_costs_less_than_two_percent() {
+    for quotas in [&[(1, SECOND)][..], &[(10, SECOND)], &[(5, SECOND), (40, 15 * SECOND)]] {
+        let near = fleet(Counting::Sliding, quotas, 120.0);
+        let far = Fleet { link: near.link + 150 * SECOND / 1_000, ..near.clone() };
+        let (near, far) = (near.run(), far.run());
+        assert_eq!((near.refused, far.refused), (0, 0), "{quotas:?}");
+        assert!(far.sent as f64 >= near.sent as f64 * 0.98, "{quotas:?}: {} and {}", near.sent, far.sent);
+    }
+}
+
+#[test]
+fn a_quota_declared_too_high_is_refused_so_the_remotes_bite() {
+    let declared = fleet(Counting::Sliding, &[(12, SECOND)], 30.0);
+    let outcome = Fleet { limits: vec![Limit::Sliding { units: 10, per: SECOND }], ..declared }.run();
+    assert!(outcome.refused > 0, "{outcome:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let fleet = fleet(Counting::Sliding, &[(10, SECOND)], 30.0);
+    let run = || {
+        let Outcome { sent, refused, bound, given_back } = fleet.run();
+        (sent, refused, bound, given_back)
+    };
+    assert_eq!(run(), run());
+}
