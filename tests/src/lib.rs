@@ -5,6 +5,7 @@
 
 pub mod delay;
 pub mod ideal;
+pub mod netns;
 pub mod simulated;
 
 use std::fs::File;
@@ -121,7 +122,17 @@ pub fn program(name: &str) -> PathBuf {
         // target/PROFILE/deps/TEST
         let dir = test.ancestors().nth(2).expect("tests lie in a target folder").to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "egret-cli", "-p", "egret-agent", "--bins"]);
+        build.args([
+            "build",
+            "--quiet",
+            "-p",
+            "egret-cli",
+            "-p",
+            "egret-agent",
+            "-p",
+            "egret-testkit",
+            "--bins",
+        ]);
         if cfg!(feature = "bench") {
             build.args(["--features", "egret-cli/bench,egret-agent/bench"]);
         }

@@ -12,7 +12,7 @@ use egret_core::ledger::{Ledger, Ready};
 use egret_core::quota::{Limits, Terms};
 use egret_core::scheduler::{Class, Command, Event, LONGEST_HOLD, Scheduler, Settlement, Step};
 use egret_core::time::Instant;
-use egret_testkit::{Counter, Limit};
+use egret_testkit::{Counters, Limit};
 
 use crate::ideal;
 
@@ -87,7 +87,7 @@ enum Ended {
 struct Host {
     ledger: Ledger,
     held: VecDeque<(JobId, AttemptId, Instant)>,
-    remote: Vec<Counter>,
+    remote: Counters,
 }
 
 struct Run<'a> {
@@ -114,11 +114,14 @@ impl Fleet {
         let host = |_| Host {
             ledger: Ledger::default(),
             held: VecDeque::new(),
-            remote: self.limits.iter().map(|limit| Counter::new(*limit, origin)).collect(),
+            remote: Counters::new(&self.limits, false, origin),
         };
         let mut ideal_rng = rng.fork();
         let bound: usize = (0..self.egresses)
-            .map(|_| ideal::sends(&limits, self.lasts, || self.there(&mut ideal_rng) + self.there(&mut ideal_rng)).len())
+            .map(|_| {
+                ideal::sends(&limits, self.lasts, || self.there(&mut ideal_rng) + self.there(&mut ideal_rng))
+                    .len()
+            })
             .sum();
         let outcome = Outcome { sent: 0, refused: 0, bound, given_back: 0 };
         let mut run = Run {
@@ -174,7 +177,7 @@ impl Run<'_> {
             Happening::Pump(host) => self.pump(host, now),
             Happening::Arrived(host, call) => {
                 let at = self.origin + now.since(START);
-                let refused = !self.hosts[host as usize].remote.iter_mut().fold(true, |fits, c| c.admit(at) && fits);
+                let refused = !self.hosts[host as usize].remote.admit(at);
                 self.outcome.sent += 1;
                 self.outcome.refused += usize::from(refused);
                 let back = self.fleet.there(&mut self.rng);

@@ -73,6 +73,7 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
         Ok(Ok(stream)) => stream,
         Ok(Err(Dial::Local(reason))) => return Outcome::not_sent(reason),
         Ok(Err(Dial::Remote(reason))) => return Outcome::unreachable(reason),
+        Ok(Err(Dial::Reset(reason))) => return Outcome::new(CallEnd::Reset, Vec::new(), Some(reason)),
         Err(_) => return timed_out(Vec::new(), "no connection"),
     };
     let mut answer = Vec::new();
@@ -99,6 +100,8 @@ enum Dial {
     Local(String),
     /// The remote, or the way to it, refused.
     Remote(String),
+    /// The remote took the connection and broke it off at once.
+    Reset(String),
 }
 
 async fn connect(from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
@@ -106,8 +109,19 @@ async fn connect(from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(local)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(local)?;
     socket.connect(address).await.map_err(|error| {
-        if is_local(&error) { local(error) } else { Dial::Remote(format!("{address} from {from}: {error}")) }
+        let said = format!("{address} from {from}: {error}");
+        match error {
+            error if is_local(&error) => local(error),
+            error if is_reset(&error) => Dial::Reset(said),
+            _ => Dial::Remote(said),
+        }
     })
+}
+
+/// Whether the remote had accepted the connection and broke it off before it was used: so some services refuse. One
+/// that nobody listens for is refused instead.
+pub(crate) fn is_reset(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)
 }
 
 /// Whether this host decided that no connection can be made: no packet has left.

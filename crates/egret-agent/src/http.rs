@@ -19,7 +19,7 @@ use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Call, Head, Outcome, is_local};
+use crate::call::{Call, Head, Outcome, is_local, is_reset};
 use crate::judge::Judge;
 use crate::resolve::resolve;
 
@@ -157,8 +157,9 @@ async fn read_body(mut response: Response, most: usize, answer: &mut Vec<u8>) ->
 fn unanswered(error: &reqwest::Error, from: IpAddr, to: SocketAddr) -> (CallEnd, Option<String>) {
     let is_own = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_local);
     let is_no_http = causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse);
+    let was_reset = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_reset);
     let cause = cause(error);
-    match error.is_connect() {
+    match error.is_connect() && !was_reset {
         true if is_own => (CallEnd::NotSent, Some(format!("{from} cannot be used as a source: {cause}"))),
         true => (CallEnd::Unreachable, Some(format!("{to} from {from}: {cause}"))),
         false if is_no_http => (CallEnd::Answered, Some(format!("the answer is no HTTP: {cause}"))),

@@ -10,7 +10,7 @@ use crate::rules::Rules;
 use crate::score::{PeerScore, Score, Tally};
 use crate::trouble::{Troubles, pause, within};
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ impl Gate {
     /// Notes a new connection; `None` if the peer has too many. It is open until the guard is dropped.
     pub(crate) fn open(self: &Arc<Self>, ip: IpAddr) -> Option<Open> {
         let mut state = self.lock();
-        if state.peers.len() >= MAX_PEERS && !state.peers.contains_key(&ip) {
+        if state.peers.len() >= MAX_PEERS && !state.peers.contains_key(&self.network(ip)) {
             return None;
         }
         let peer = self.peer(&mut state, ip);
@@ -141,7 +141,7 @@ impl Gate {
 
     pub(crate) fn arrivals(&self, ip: IpAddr) -> Vec<Duration> {
         let state = self.lock();
-        let arrivals = state.peers.get(&ip.to_canonical()).map(|peer| peer.arrivals.as_slice());
+        let arrivals = state.peers.get(&self.network(ip)).map(|peer| peer.arrivals.as_slice());
         arrivals.unwrap_or_default().iter().map(|at| Duration::from_nanos(*at)).collect()
     }
 
@@ -160,13 +160,28 @@ impl Gate {
     }
 
     fn peer<'a>(&self, state: &'a mut State, ip: IpAddr) -> &'a mut Peer {
-        state.peers.entry(ip.to_canonical()).or_insert_with(|| Peer {
+        state.peers.entry(self.network(ip)).or_insert_with(|| Peer {
             counters: Counters::new(&self.rules.limits, self.rules.count_refused, self.started),
             ban: BanState::new(self.rules.ban),
             open: 0,
             tally: Tally::default(),
             arrivals: Vec::new(),
         })
+    }
+
+    /// Who `ip` is to this remote: itself, or the first address of its network.
+    fn network(&self, ip: IpAddr) -> IpAddr {
+        let (ipv4, ipv6) = self.rules.networks;
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => {
+                let below = u32::MAX.checked_shr(u32::from(ipv4)).unwrap_or(0);
+                Ipv4Addr::from_bits(v4.to_bits() & !below).into()
+            }
+            IpAddr::V6(v6) => {
+                let below = u128::MAX.checked_shr(u32::from(ipv6)).unwrap_or(0);
+                Ipv6Addr::from_bits(v6.to_bits() & !below).into()
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

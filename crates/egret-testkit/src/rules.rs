@@ -17,6 +17,7 @@ pub struct Rules {
     pub(crate) troubles: Troubles,
     pub(crate) seed: u64,
     pub(crate) keep_arrivals: usize,
+    pub(crate) networks: (u8, u8),
 }
 
 impl Default for Rules {
@@ -29,6 +30,7 @@ impl Default for Rules {
             troubles: Troubles::default(),
             seed: 1,
             keep_arrivals: KEEP_ARRIVALS,
+            networks: (32, 128),
         }
     }
 }
@@ -72,6 +74,13 @@ impl Rules {
     /// Seeds the random delays and losses; 1 unless told.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Takes all addresses of one network for one peer: those that agree in the first `ipv4` bits, or `ipv6` bits. The
+    /// score calls it by its first address.
+    pub fn networks(mut self, ipv4: u8, ipv6: u8) -> Self {
+        self.networks = (ipv4, ipv6);
         self
     }
 

@@ -232,3 +232,13 @@ async fn after_shutdown_the_port_is_free_and_open_connections_are_gone() {
     assert_eq!(ask(addr, A, "example.org").await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     start(WhoisRemote::new(Rules::new()).listen(addr)).await;
 }
+
+#[tokio::test]
+async fn addresses_of_one_network_can_be_one_peer() {
+    let remote = start(WhoisRemote::new(five_a_minute().networks(30, 64))).await;
+    spend(&remote, A).await;
+    assert!(denied(&ask(remote.addr(), B, "example5.org").await.unwrap()), "127.0.0.2 and .3 are one");
+    spend(&remote, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4))).await;
+    let peers: Vec<IpAddr> = remote.shutdown().await.peers.into_keys().collect();
+    assert_eq!(peers, ["127.0.0.0", "127.0.0.4"].map(|network| network.parse::<IpAddr>().unwrap()));
+}

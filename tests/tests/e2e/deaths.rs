@@ -80,6 +80,40 @@ async fn an_agent_that_comes_back_without_memory_does_not_overspend() {
     check(&rig, remote, &batch.id).await;
 }
 
+/// 30 of 60 units a minute are spent, then `kill` happens: what the quota view says is used afterwards.
+async fn used_after(kill: impl FnOnce(&mut Rig)) -> u32 {
+    let rules = Rules::new().limit(Limit::Sliding { units: 60, per: 60 * SECOND });
+    let remote = WhoisRemote::new(rules).start().await.unwrap();
+    let mut rig = Rig::start(&service("w", remote.addr(), "quotas = [{ units = 60, per = \"60s\" }]")).await;
+    rig.agent(2);
+    let batch = rig.submit("service=w", names(30)).await;
+    rig.await_batch(&batch.id, "done", |batch| batch.done == 30).await;
+    kill(&mut rig);
+    // Whatever is left is spent, so the session is there and all is counted.
+    let batch = rig.submit("service=w", names(1)).await;
+    rig.await_batch(&batch.id, "done", |batch| batch.done == 1).await;
+    let view = rig.client.quota_of("w", false).await.unwrap();
+    assert_eq!(remote.shutdown().await.total.tally.refused, 0);
+    view.services[0].budgets[0].used
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_of_a_long_window_gives_up_at_most_three_of_sixty_units() {
+    let coordinator = used_after(|rig| {
+        rig.coordinator.kill();
+        rig.restart();
+    });
+    let agent = used_after(|rig| {
+        rig.agents[0].kill();
+        rig.agents.clear();
+        rig.agent(2);
+    });
+    let (coordinator, agent) = tokio::join!(coordinator, agent);
+    for used in [coordinator, agent] {
+        assert!((31..=34).contains(&used), "31 were spent, {used} count as spent");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_killed_at_once_count_what_nobody_remembers_as_spent() {
     let (remote, mut rig) = rig().await;

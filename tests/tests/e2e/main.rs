@@ -6,3 +6,4 @@ mod deaths;
 mod http;
 mod jobs;
 mod quotas;
+mod scopes;

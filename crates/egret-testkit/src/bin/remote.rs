@@ -57,6 +57,9 @@ struct Args {
     retry_after: Option<Duration>,
     #[command(flatten)]
     troubles: TroubleArgs,
+    /// Take the addresses of one network for one peer: its prefix lengths for IPv4 and IPv6, such as 24,64
+    #[arg(long, value_name = "V4,V6", value_delimiter = ',', num_args = 1, default_values_t = [32, 128])]
+    networks: Vec<u8>,
     /// Seed of random delays and losses
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -177,6 +180,9 @@ fn rules(args: &Args) -> Rules {
         ..Troubles::default()
     };
     let mut rules = Rules::new().troubles(troubles).seed(args.seed).count_refused(args.count_refused);
+    if let [ipv4, ipv6] = args.networks[..] {
+        rules = rules.networks(ipv4, ipv6);
+    }
     for limit in &args.limits {
         rules = rules.limit(*limit);
     }

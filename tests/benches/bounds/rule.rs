@@ -1,0 +1,81 @@
+//! A rule as the remote keeps it and as the configuration states it.
+
+use std::time::Duration;
+
+use egret_core::quota::{Counting, Quota, Terms};
+use egret_testkit::Limit;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const COUNTINGS: [Counting; 4] =
+    [Counting::Fixed, Counting::Sliding, Counting::TokenBucket, Counting::TwoBucket];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) counting: Counting,
+    pub(crate) quotas: Vec<(u32, Duration)>,
+}
+
+impl Rule {
+    pub(crate) fn new(counting: Counting, quotas: &[(u32, u64)]) -> Self {
+        let quotas = quotas.iter().map(|(units, secs)| (*units, Duration::from_secs(*secs))).collect();
+        Self { counting, quotas }
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            quotas: self.quotas.iter().map(|(units, per)| Quota::new(*units, *per)).collect(),
+            counting: self.counting,
+            cost: 1,
+            concurrency: None,
+            cool_down: 60 * SECOND,
+            max_cool_down: 3_600 * SECOND,
+            timeout: 10 * SECOND,
+            linger: 2 * SECOND,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Vec<Limit> {
+        let limit = |(units, per): &(u32, Duration)| {
+            let (units, per) = (*units, *per);
+            match self.counting {
+                Counting::Fixed => Limit::Fixed { units, per, phase: per.mul_f64(0.37) },
+                Counting::Sliding => Limit::Sliding { units, per },
+                Counting::TokenBucket => Limit::TokenBucket { burst: units, units, per },
+                Counting::TwoBucket | Counting::Unknown => Limit::TwoBucket { units, per },
+            }
+        };
+        self.quotas.iter().map(limit).collect()
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        self.quotas.iter().map(|(_, per)| *per).max().unwrap_or_default()
+    }
+
+    pub(crate) fn counting(&self) -> &'static str {
+        match self.counting {
+            Counting::Sliding => "sliding",
+            Counting::Fixed => "fixed",
+            Counting::TokenBucket => "token-bucket",
+            Counting::TwoBucket => "two-bucket",
+            Counting::Unknown => "unknown",
+        }
+    }
+
+    /// `5 per 1 s and 40 per 15 s`.
+    pub(crate) fn words(&self) -> String {
+        let words = |(units, per): &(u32, Duration)| match per.as_secs() {
+            86_400 => format!("{units} per day"),
+            3_600 => format!("{units} per hour"),
+            secs => format!("{units} per {secs} s"),
+        };
+        self.quotas.iter().map(words).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// The keys of a service's table.
+    pub(crate) fn config(&self) -> String {
+        let quota =
+            |(units, per): &(u32, Duration)| format!("{{ units = {units}, per = \"{}s\" }}", per.as_secs());
+        let quotas: Vec<_> = self.quotas.iter().map(quota).collect();
+        format!("counting = \"{}\"\nquotas = [{}]", self.counting(), quotas.join(", "))
+    }
+}
