@@ -13,6 +13,7 @@ pub struct Netns {
 impl Netns {
     /// A namespace whose loopback device has these addresses, with their prefixes. `None`, said loudly, where this
     /// user may not make one.
+    #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
     pub fn new(addresses: &[&str]) -> Option<Self> {
         let name = format!("egret-{}-{:08x}", std::process::id(), fastrand::u32(..));
         if !ip(&["netns", "add", &name]) {

@@ -204,7 +204,7 @@ impl Run<'_> {
             match state.ledger.ready(&self.limits, now) {
                 Ready::Now if now < latest => {
                     state.held.pop_front();
-                    state.ledger.reserve(now);
+                    state.ledger.reserve(&self.limits, now);
                     let there = self.fleet.there(&mut self.rng);
                     self.at(now + there, Happening::Arrived(host, call));
                 }

@@ -99,7 +99,7 @@ impl Gate {
             Some(held) if !leaves => Pass::Late(held, wait),
             Some(held) if self.guard.trips(now) => Pass::Tripped(held),
             Some(held) => {
-                self.ledger.reserve(now);
+                self.ledger.reserve(&self.limits, now);
                 Pass::Go(held)
             }
         }

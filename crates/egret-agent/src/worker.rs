@@ -98,6 +98,13 @@ impl Worker {
         let now = self.clock.now();
         self.services.clear();
         for policy in policies {
+            if policy.quotas.len() > quota::MOST_QUOTAS {
+                tracing::error!(
+                    service = policy.id,
+                    "left out: it has more quotas than this version can keep"
+                );
+                continue;
+            }
             let terms = terms(&policy);
             let limits = Arc::new(terms.limits());
             for (_, gate) in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {

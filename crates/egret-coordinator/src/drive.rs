@@ -281,6 +281,7 @@ impl Drive {
             Command::Grant { attempt, job, service, egress, agent } => {
                 self.grant(attempt, job, service, egress, agent);
             }
+            Command::Recall { attempt, job, egress } => self.recall(job, attempt, egress),
             Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
             Command::Expired(job) => {
                 if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
@@ -374,16 +375,21 @@ impl Drive {
         }
         if let Some(attempt) = self.scheduler.running(job) {
             self.no_longer_running(job);
-            let owner = self.scheduler.left_from(attempt).map(|egress| self.fleet.egress(egress).owner);
-            if let Some((agent, connected)) =
-                owner.and_then(|agent| self.fleet.agents.get_mut(&agent).map(|c| (agent, c)))
-            {
-                connected.cancels.push(Attempt(job.0, 1, attempt.start, attempt.count));
-                self.granted.insert(agent);
+            if let Some(egress) = self.scheduler.left_from(attempt) {
+                self.recall(job, attempt, egress);
             }
         }
         self.end(job, EndState::Cancelled, None, None, None, now);
         true
+    }
+
+    /// Asks the agent of a call to give it back if it has not left.
+    fn recall(&mut self, job: JobId, attempt: AttemptId, egress: EgressId) {
+        let agent = self.fleet.egress(egress).owner;
+        if let Some(connected) = self.fleet.agents.get_mut(&agent) {
+            connected.cancels.push(Attempt(job.0, 1, attempt.start, attempt.count));
+            self.granted.insert(agent);
+        }
     }
 
     fn no_longer_running(&mut self, job: JobId) {

@@ -23,7 +23,7 @@ use log::Log;
 pub use rest::{LONGEST_NAMED, Rest};
 pub use snapshot::{LogSnapshot, Snapshot};
 
-use crate::quota::{Limits, Window};
+use crate::quota::{Limits, MOST_QUOTAS, Window};
 use crate::time::Instant;
 
 /// A closed connection may still count as open at the remote for this long (chosen: one slow round trip).
@@ -34,22 +34,29 @@ const LONGEST_STUMBLE: Duration = Duration::from_secs(60);
 const SECOND: u64 = 1_000_000;
 
 /// The spending of one egress, or of several that share a quota, at one service.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Ledger {
-    /// One for each window, in their order; none at all while nothing is charged.
-    logs: Box<[Log]>,
-    /// What few ledgers have at any time.
-    aside: Option<Box<Aside>>,
-    /// The latest send, for services that want them spaced.
-    sent_at: Instant,
+    /// Nothing while there is nothing to say; else all of it in one piece of memory, since reaching for it is what a
+    /// decision costs.
+    books: Option<Box<Books>>,
+}
+
+#[derive(Debug)]
+struct Books<L: ?Sized = [Log]> {
     /// Calls that have not ended.
     in_flight: u32,
     /// When the logs were last changed, in seconds rounded up: after a horizon without a change all of it is over.
     changed_secs: u32,
+    /// What few ledgers have at any time.
+    aside: Option<Box<Aside>>,
+    /// One for each window, in their order.
+    logs: L,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Aside {
+    /// The latest send, for services that want them spaced.
+    sent_at: Option<Instant>,
     /// When concurrency slots of ended calls are free for certain, oldest first.
     closing: VecDeque<Instant>,
     /// The rest after refusals; `None` once a call has succeeded again.
@@ -93,81 +100,57 @@ impl Ledger {
     ///
     /// Only what that somebody counts as well comes earlier by the lead: windows, spacing and concurrency, not rests.
     pub fn ready_ahead(&self, limits: &Limits, lead: Duration, now: Instant) -> Ready {
+        let Some(books) = &self.books else {
+            // A quota of nothing lets nothing through.
+            let is_open = limits.windows.iter().all(|window| window.units > 0);
+            return if is_open { Ready::Now } else { Ready::OnCompletion };
+        };
         let soon = now + lead;
-        let mut at = self.sent_at + limits.spacing;
-        for index in 0..limits.windows.len() {
-            match self.window_free_at(&limits.windows[index], index, soon) {
-                Some(free_at) => at = at.max(free_at),
-                None => return Ready::OnCompletion,
-            }
-        }
-        if let Some(cap) = limits.concurrency {
-            match self.slot_free_at(cap, soon) {
-                Some(free_at) => at = at.max(free_at),
-                None => return Ready::OnCompletion,
-            }
-        }
         // Asking at the instant named must find it free: rounding of the lead must not come between.
-        let at = if at <= soon { now } else { at.before(lead) };
-        match self.rested_at(now) {
-            Some(rested_at) if at.max(rested_at) <= now => Ready::Now,
-            Some(rested_at) => Ready::At(at.max(rested_at)),
-            None => Ready::OnCompletion,
+        let free_at = books.free_at(limits, soon).map(|at| if at <= soon { now } else { at.before(lead) });
+        match (free_at, books.rested_at(now)) {
+            (Some(free_at), Some(rested_at)) if free_at.max(rested_at) <= now => Ready::Now,
+            (Some(free_at), Some(rested_at)) => Ready::At(free_at.max(rested_at)),
+            _ => Ready::OnCompletion,
         }
-    }
-
-    /// When one more call fits into a window; `None`: not before one in flight has ended.
-    fn window_free_at(&self, window: &Window, index: usize, now: Instant) -> Option<Instant> {
-        let room = window.units.checked_sub(self.in_flight).and_then(|free| free.checked_sub(1))?;
-        match self.log(window, index, now) {
-            Some(log) => log.down_to(room, window, now),
-            None => Some(now),
-        }
-    }
-
-    fn slot_free_at(&self, cap: u32, now: Instant) -> Option<Instant> {
-        let spare = cap.checked_sub(self.in_flight).filter(|spare| *spare > 0)? as usize;
-        let closing = self.aside.as_ref().map(|aside| &aside.closing);
-        let in_the_way = closing.and_then(|closing| Some(closing[closing.len().checked_sub(spare)?]));
-        Some(in_the_way.unwrap_or(now))
-    }
-
-    /// The log of a window, unless nothing in it can be live.
-    fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
-        let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
-        self.logs.get(index).filter(|_| now < changed + window.horizon)
     }
 
     /// Takes a unit of every window for a call that leaves at `now`. Only after [`Ready::Now`].
-    pub fn reserve(&mut self, now: Instant) {
-        self.in_flight += 1;
-        self.sent_at = now;
-        self.count_left();
+    pub fn reserve(&mut self, limits: &Limits, now: Instant) {
+        let books = self.open(limits);
+        books.in_flight += 1;
+        if !limits.spacing.is_zero() {
+            books.aside.get_or_insert_default().sent_at = Some(now);
+        }
+        books.count_left();
     }
 
     /// Charges a call in flight, which ended at `now`: its unit comes back a span later.
     pub fn charge(&mut self, limits: &Limits, now: Instant) {
-        self.end_flight(limits, now);
-        self.spend(limits, 1, now, now);
+        let books = self.open(limits);
+        books.end_flight(limits, now);
+        books.spend(limits, 1, now, now);
     }
 
     /// Charges a call in flight that will get no answer, as if answered at `latest`, the last instant at
     /// which the remote may still count it.
     pub fn charge_unanswered(&mut self, limits: &Limits, now: Instant, latest: Instant) {
-        self.end_flight(limits, now);
-        self.spend(limits, 1, latest.max(now), now);
+        let books = self.open(limits);
+        books.end_flight(limits, now);
+        books.spend(limits, 1, latest.max(now), now);
     }
 
     /// Gives the unit of a call back of which nothing left the host.
     pub fn refund(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(books) = &mut self.books {
+            books.in_flight = books.in_flight.saturating_sub(1);
+        }
     }
 
-    /// Gives the unit of a call back that the host was not able to send, and lets the pair wait a
-    /// moment: a host without a route would else take every step there is and fail it.
-    pub fn stumble(&mut self, now: Instant) {
-        self.refund();
-        let stumble = &mut self.aside.get_or_insert_default().stumble;
+    /// Lets the pair wait a moment after the host was not able to send: one without a route would else take every
+    /// step there is and fail it.
+    pub fn stumble(&mut self, limits: &Limits, now: Instant) {
+        let stumble = &mut self.open(limits).aside.get_or_insert_default().stumble;
         let times = stumble.map_or(0, |(_, times)| times);
         let wait = FIRST_STUMBLE.saturating_mul(2u32.saturating_pow(times)).min(LONGEST_STUMBLE);
         *stumble = Some((now + wait, times.saturating_add(1)));
@@ -175,12 +158,7 @@ impl Ledger {
 
     /// Charges `units` that were, or may have been, spent without a reservation here, as of `at`.
     pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
-        // Later than anything may be counted is only later than it need be.
-        let at = at.min(now + limits.timeout + limits.linger);
-        self.touch(limits, now);
-        for (log, window) in self.logs.iter_mut().zip(&limits.windows) {
-            log.charge(at, units, window, now);
-        }
+        self.open(limits).spend(limits, units, at, now);
     }
 
     /// Charges everything that may have been sent, unknown to us, in a `gap` that ends at `now`.
@@ -194,14 +172,14 @@ impl Ledger {
 
     /// Calls that have not ended.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight
+        self.books.as_ref().map_or(0, |books| books.in_flight)
     }
 
     /// Live calls of the window at `index`, those in flight included: never below what the remote may have counted.
     pub fn used(&self, limits: &Limits, index: usize, now: Instant) -> u32 {
         let window = &limits.windows[index];
         let live = self.log(window, index, now).map_or(0, |log| log.live(window, now));
-        live.saturating_add(self.in_flight)
+        live.saturating_add(self.in_flight())
     }
 
     /// When the window at `index` has all its units back, if nothing else is sent; `now` if it has them.
@@ -212,33 +190,107 @@ impl Ledger {
 
     /// The windows are others now: what was charged counts in the new ones.
     pub fn retune(&mut self, old: &Limits, new: &Limits, now: Instant) {
-        if old.windows != new.windows {
-            let kept = self.snapshot(old, now);
-            self.logs = Box::default();
+        if old.windows == new.windows {
+            return;
+        }
+        let kept = self.snapshot(old, now);
+        if let Some(books) = self.books.take() {
+            let fresh = self.open(new);
+            (fresh.in_flight, fresh.aside) = (books.in_flight, books.aside);
             self.restore(new, &kept, now);
         }
     }
 
     /// Frees what it holds if it says no more than a ledger that was never used; true if it does not.
     pub fn shed(&mut self, limits: &Limits, now: Instant) -> bool {
-        if self.aside.as_ref().is_some_and(|aside| aside.is_over(now)) {
-            self.aside = None;
+        if self.books.as_ref().is_some_and(|books| books.is_over(limits, now)) {
+            self.books = None;
         }
-        let over = |(index, window): (usize, &Window)| {
-            self.log(window, index, now).is_none_or(|log| log.is_over(window, now))
-        };
-        if !self.logs.is_empty() && limits.windows.iter().enumerate().all(over) {
-            self.logs = Box::default();
-        }
-        let spaced = self.sent_at + limits.spacing <= now;
-        self.in_flight == 0 && self.aside.is_none() && self.logs.is_empty() && spaced
+        self.books.is_none()
     }
 
-    /// Before the logs are changed: makes them, or forgets what is too old to be compared with `now`.
-    fn touch(&mut self, limits: &Limits, now: Instant) {
-        if self.logs.len() != limits.windows.len() {
-            self.logs = vec![Log::EMPTY; limits.windows.len()].into_boxed_slice();
+    fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
+        self.books.as_ref()?.log(window, index, now)
+    }
+
+    fn open(&mut self, limits: &Limits) -> &mut Books {
+        self.books.get_or_insert_with(|| Books::new(limits.windows.len()))
+    }
+}
+
+impl Clone for Ledger {
+    fn clone(&self) -> Self {
+        let copy = |books: &Books| {
+            let mut copy = Books::new(books.logs.len());
+            copy.logs.clone_from_slice(&books.logs);
+            (copy.in_flight, copy.changed_secs) = (books.in_flight, books.changed_secs);
+            copy.aside.clone_from(&books.aside);
+            copy
+        };
+        Self { books: self.books.as_deref().map(copy) }
+    }
+}
+
+impl Books {
+    /// Nothing spent of so many windows.
+    fn new(windows: usize) -> Box<Self> {
+        const fn of<const N: usize>() -> Books<[Log; N]> {
+            Books { in_flight: 0, changed_secs: 0, aside: None, logs: [Log::EMPTY; N] }
         }
+        match windows {
+            0 => Box::new(of::<0>()),
+            1 => Box::new(of::<1>()),
+            2 => Box::new(of::<2>()),
+            3 => Box::new(of::<3>()),
+            4 => Box::new(of::<4>()),
+            5 => Box::new(of::<5>()),
+            6 => Box::new(of::<6>()),
+            7 => Box::new(of::<7>()),
+            MOST_QUOTAS => Box::new(of::<MOST_QUOTAS>()),
+            more => panic!("{more} quotas; whoever reads them lets no more than {MOST_QUOTAS} through"),
+        }
+    }
+
+    /// When windows, spacing and concurrency let one more call leave; `None`: not before one in flight has ended.
+    fn free_at(&self, limits: &Limits, now: Instant) -> Option<Instant> {
+        let sent_at = self.aside.as_ref().and_then(|aside| aside.sent_at);
+        let mut at = sent_at.map_or(now, |sent_at| sent_at + limits.spacing);
+        for (index, window) in limits.windows.iter().enumerate() {
+            let room = window.units.checked_sub(self.in_flight)?.checked_sub(1)?;
+            if let Some(log) = self.log(window, index, now) {
+                at = at.max(log.down_to(room, window, now)?);
+            }
+        }
+        match limits.concurrency {
+            Some(cap) => Some(at.max(self.slot_free_at(cap, now)?)),
+            None => Some(at),
+        }
+    }
+
+    fn slot_free_at(&self, cap: u32, now: Instant) -> Option<Instant> {
+        let spare = cap.checked_sub(self.in_flight).filter(|spare| *spare > 0)? as usize;
+        let closing = self.aside.as_ref().map(|aside| &aside.closing);
+        let in_the_way = closing.and_then(|closing| Some(closing[closing.len().checked_sub(spare)?]));
+        Some(in_the_way.unwrap_or(now))
+    }
+
+    /// The log of a window, unless nothing in it can be live.
+    fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
+        let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
+        self.logs.get(index).filter(|_| now < changed.later(window.horizon_us))
+    }
+
+    fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
+        // Later than anything may be counted is only later than it need be.
+        let at = at.min(now + limits.timeout + limits.linger);
+        self.touch(limits, now);
+        for (log, window) in self.logs.iter_mut().zip(&limits.windows) {
+            log.charge(at, units, window, now);
+        }
+    }
+
+    /// Before the logs are changed: forgets what is too old to be compared with `now`.
+    fn touch(&mut self, limits: &Limits, now: Instant) {
         for (index, window) in limits.windows.iter().enumerate() {
             if self.log(window, index, now).is_none() {
                 self.logs[index] = Log::EMPTY;
@@ -260,12 +312,21 @@ impl Ledger {
             }
         }
     }
+
+    fn is_over(&self, limits: &Limits, now: Instant) -> bool {
+        let over = |(index, window): (usize, &Window)| {
+            self.log(window, index, now).is_none_or(|log| log.is_over(window, now))
+        };
+        let has_nothing_aside = self.aside.as_ref().is_none_or(|aside| aside.is_over(limits, now));
+        self.in_flight == 0 && has_nothing_aside && limits.windows.iter().enumerate().all(over)
+    }
 }
 
 impl Aside {
-    fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, limits: &Limits, now: Instant) -> bool {
         let passed = |until: Instant| until <= now;
         self.closing.iter().all(|at| passed(*at))
+            && self.sent_at.is_none_or(|sent_at| passed(sent_at + limits.spacing))
             && self.rest.is_none()
             && self.stumble.is_none_or(|(until, _)| passed(until))
             && self.left.is_none_or(|(_, until)| passed(until))

@@ -16,6 +16,8 @@ const LONG_SPAN: Duration = Duration::from_secs(10);
 const LONG_GUARD: Duration = Duration::from_secs(1);
 /// Covers remotes whose windows are closed at both ends.
 const SHORT_GUARD: Duration = Duration::from_millis(1);
+/// The most quotas a service may have (chosen: none we know of has more than four).
+pub const MOST_QUOTAS: usize = 8;
 /// Groups that a log of calls is kept in; `ledger::log` says how.
 pub(crate) const GROUPS: u32 = 32;
 /// Ticks that a span, and what may be charged ahead of time, have at the most: far fewer than a wrapping count of
@@ -60,14 +62,16 @@ pub struct Window {
     pub units: u32,
     /// How long a call stays live after its answer, inflated, whole microseconds.
     pub span: Duration,
+    /// The same in microseconds: the form that decisions are made with.
+    pub(crate) span_us: u64,
     /// Times are kept in units of this many microseconds, as a power of two.
     pub(crate) shift: u8,
     /// Calls that share one time in a log, if no longer than `near` apart: 1 up to 31 units.
     pub(crate) group: u16,
-    /// One part in 31 of the span.
-    pub(crate) near: Duration,
-    /// A log that was not changed for so long holds nothing that is live.
-    pub(crate) horizon: Duration,
+    /// One part in 31 of the span, in microseconds.
+    pub(crate) near_us: u64,
+    /// A log that was not changed for so long holds nothing that is live, in microseconds.
+    pub(crate) horizon_us: u64,
 }
 
 /// What one ledger has to keep: the limits of one egress, or of one network, at one service.
@@ -101,7 +105,7 @@ pub struct Rules {
 /// The stated rules of a service before reduction; what a configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// All of them hold at once. Empty: the careful default, 1 per 2 s and one call at a time.
+    /// All of them hold at once, up to [`MOST_QUOTAS`]. Empty: the careful default, 1 per 2 s and one call at a time.
     pub quotas: Vec<Quota>,
     /// How the service counts.
     pub counting: Counting,
@@ -221,7 +225,16 @@ impl Window {
         let reach = u64::try_from((span + late).as_micros()).unwrap_or(u64::MAX);
         let shift = (u64::BITS - (reach / SPAN_TICKS).leading_zeros()) as u8;
         let group = units.div_ceil(GROUPS - 1).clamp(1, u32::from(u16::MAX)) as u16;
-        Self { units, span, shift, group, near: span / (GROUPS - 1), horizon: span + late }
+        let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            units,
+            span,
+            span_us,
+            shift,
+            group,
+            near_us: span_us / u64::from(GROUPS - 1),
+            horizon_us: reach,
+        }
     }
 }
 

@@ -166,7 +166,9 @@ impl Scheduler {
                 });
             }
             Event::Left { service, egress, calls, reset } => {
-                self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.limit_to(calls, reset, now));
+                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
+                    ledger.limit_to(limits, calls, reset, now);
+                });
             }
         }
     }
@@ -351,9 +353,12 @@ impl Scheduler {
         });
         match settlement {
             Settlement::NotSent => {
-                self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.stumble(now));
+                self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.stumble(limits, now));
             }
-            Settlement::Refused { named } => lane.refuse(egress, &shares, granted_at, named, spread, now),
+            Settlement::Refused { named } => {
+                lane.refuse(egress, &shares, granted_at, named, spread, now);
+                self.recall(service, |lane, other| lane.rests(other, now));
+            }
             Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
         }
         self.touched.insert(service);
@@ -378,8 +383,22 @@ impl Scheduler {
         lane.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now, now));
         if let Settlement::Refused { named } = settlement {
             lane.refuse(egress, &shares, Instant::ZERO, named, spread, now);
+            self.recall(service, |lane, other| lane.rests(other, now));
         }
         self.touched.insert(service);
+    }
+
+    /// Takes grants back that may still be held by their agents: they were handed out ahead of their time.
+    fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Lane, EgressId) -> bool) {
+        let lane = &self.lanes[service.0 as usize];
+        for (_, attempt) in &lane.overdue {
+            let Some(flight) = self.flights.get(attempt).filter(|flight| concerns(lane, flight.egress))
+            else {
+                continue;
+            };
+            let (job, egress) = (flight.job, flight.egress);
+            self.commands.push_back(Command::Recall { attempt: *attempt, job, egress });
+        }
     }
 
     fn egress_up(&mut self, egress: EgressId, agent: AgentId, address: IpAddr, tags: Vec<String>) {
@@ -477,7 +496,10 @@ impl Scheduler {
     }
 
     fn set_paused(&mut self, service: ServiceId, paused: bool) {
-        self.lanes[service.0 as usize].paused = paused;
+        self.lane(service).paused = paused;
+        if paused {
+            self.recall(service, |_, _| true);
+        }
         self.touched.insert(service);
     }
 

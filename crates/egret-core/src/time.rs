@@ -24,6 +24,11 @@ impl Instant {
         self.0
     }
 
+    /// The reading `micros` later; saturates at the end of the clock.
+    pub(crate) const fn later(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

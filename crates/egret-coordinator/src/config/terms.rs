@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use egret_core::quota::{Counting, Quota, Terms, WHOLE};
+use egret_core::quota::{Counting, MOST_QUOTAS, Quota, Terms, WHOLE};
 use egret_core::scope::Scope;
 
 use super::error::ConfigError;
@@ -81,6 +81,9 @@ fn counting(item: &Item<'_>) -> Result<Counting, ConfigError> {
 
 fn quotas(item: &Item<'_>, counting: Counting) -> Result<Vec<Quota>, ConfigError> {
     let quotas = item.list()?.iter().map(|item| quota(item, counting)).collect::<Result<Vec<_>, _>>()?;
+    if quotas.len() > MOST_QUOTAS {
+        return Err(item.error(format!("more than {MOST_QUOTAS} quotas; leave out those that others imply")));
+    }
     if quotas.is_empty() {
         return Err(item.error("empty; state a quota, or remove the key for the careful default (1 per 2s)"));
     }

@@ -19,9 +19,13 @@ struct Stage {
 
 impl Stage {
     fn new(memory: Memory) -> Self {
+        Self::with(SERVICE, memory)
+    }
+
+    fn with(services: &str, memory: Memory) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (recorder, finished) = mpsc::channel(64);
-        let config = Config::parse(SERVICE, "egret.toml").unwrap();
+        let config = Config::parse(services, "egret.toml").unwrap();
         let drive = Drive::new(Parts {
             services: Arc::new(Services::new(config.services).unwrap()),
             memory,
@@ -232,4 +236,44 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     stage.submit(2..=3);
     stage.turn();
     assert!(stage.drive.scheduler.is_paused(W) && granted(&mut frames).is_empty());
+}
+
+#[tokio::test]
+async fn the_view_shows_what_is_used_of_the_quota_while_work_waits() {
+    let mut stage = Stage::new(Memory::default());
+    let (_, _frames) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 64 }, stage.now);
+    stage.submit(1..=5);
+    stage.turn();
+    stage.drive.measure(stage.now);
+    assert_eq!(stage.drive.quota(W, None, false, stage.now).utilisation, None, "nothing waits");
+    stage.submit(6..=20);
+    stage.turn();
+    stage.drive.measure(stage.now);
+    let view = stage.drive.quota(W, None, false, stage.now);
+    assert_eq!((view.queued, view.utilisation), (10, Some(1.0)), "ten of ten units are under way");
+    let budget = &view.budgets[0];
+    assert_eq!((view.budgets.len(), budget.used, budget.remaining, budget.next_at), (1, 10, 0, None));
+}
+
+#[tokio::test]
+async fn shared_ledgers_are_kept_over_a_restart_with_what_may_have_been_spent_since() {
+    let fleet_wide = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
+        quotas = [{ units = 3, per = \"1s\" }, { units = 1000, per = \"1d\", scope = \"fleet\" }]\n";
+    let mut stage = Stage::with(fleet_wide, Memory::default());
+    let (_, _frames) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 64 }, stage.now);
+    stage.submit(1..=3);
+    stage.turn();
+    let commit = stage.drive.checkpoint(stage.now).await.unwrap();
+    commit.await.unwrap();
+    let store = Arc::clone(&stage.drive.store);
+    let owner = EgressRow { address: ADDRESS.to_owned(), agent: AgentId(1), memory: 7, since_ms: wall_ms() };
+    let memory = Memory::new(store.ledgers().await.unwrap(), vec![owner]);
+    let mut again = Stage::with(fleet_wide, memory);
+    let (_, _frames) = again.join(1, 1, ADDRESS, Some(7));
+    let view = again.drive.quota(W, None, false, again.now);
+    let used = view.budgets.iter().find(|budget| budget.scope == "fleet").map(|budget| budget.used);
+    // Three were under way, and one address may have sent 3 in each of the 5 s that the clock is given and the one begun.
+    assert_eq!(used, Some(3 + 3 * 5));
 }

@@ -13,18 +13,29 @@ use crate::quota::{GROUPS, Window};
 use crate::time::Instant;
 
 const CAPACITY: usize = GROUPS as usize;
+/// Groups between the oldest and the newest.
+const BETWEEN: usize = CAPACITY - 2;
 
-/// Calls charged to one window, the oldest first in a ring.
+/// Calls charged to one window, in groups, the oldest first.
+///
+/// Nearly every decision is about the oldest group or the newest: they stand in front, so that it reaches for one line
+/// of memory.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     /// All calls in it, those included that have left since it was last changed.
     total: u32,
-    head: u8,
+    /// Groups in it.
     len: u8,
-    cells: [Cell; CAPACITY],
+    /// Where the ring begins.
+    head: u8,
+    /// If there are two or more.
+    oldest: Cell,
+    newest: Cell,
+    /// Those in between, as a ring.
+    ring: [Cell; BETWEEN],
 }
 
-/// A group as it is kept, in 6 bytes: when a log is full, its oldest and its newest lie side by side.
+/// A group as it is kept, in 6 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     /// When its youngest call was charged, in ticks, rounded up; the lower half first.
@@ -33,6 +44,8 @@ struct Cell {
 }
 
 impl Cell {
+    const EMPTY: Self = Self { last: [0; 2], count: 0 };
+
     fn new(tick: u32, count: u16) -> Self {
         Self { last: [tick as u16, (tick >> 16) as u16], count }
     }
@@ -50,17 +63,23 @@ pub(super) struct Group {
 }
 
 impl Log {
-    pub(super) const EMPTY: Self =
-        Self { total: 0, head: 0, len: 0, cells: [Cell { last: [0; 2], count: 0 }; CAPACITY] };
+    pub(super) const EMPTY: Self = Self {
+        total: 0,
+        len: 0,
+        head: 0,
+        oldest: Cell::EMPTY,
+        newest: Cell::EMPTY,
+        ring: [Cell::EMPTY; BETWEEN],
+    };
 
     /// No call is live any more.
     pub(super) fn is_over(&self, window: &Window, now: Instant) -> bool {
-        self.groups(window, now).all(|group| group.at + window.span <= now)
+        self.groups(window, now).all(|group| group.at.later(window.span_us) <= now)
     }
 
     /// Calls that are live at `now`.
     pub(super) fn live(&self, window: &Window, now: Instant) -> u32 {
-        let over = self.groups(window, now).take_while(|group| group.at + window.span <= now);
+        let over = self.groups(window, now).take_while(|group| group.at.later(window.span_us) <= now);
         self.total - over.map(|group| group.count).sum::<u32>()
     }
 
@@ -73,14 +92,14 @@ impl Log {
         while left > room {
             let group = groups.next()?;
             left -= group.count;
-            at = at.max(group.at + window.span);
+            at = at.max(group.at.later(window.span_us));
         }
         Some(at)
     }
 
     /// When the last call has left; `now` if it has.
     pub(super) fn clear_at(&self, window: &Window, now: Instant) -> Instant {
-        self.groups(window, now).last().map_or(now, |group| (group.at + window.span).max(now))
+        self.groups(window, now).last().map_or(now, |group| (group.at.later(window.span_us)).max(now))
     }
 
     /// Adds `count` calls as of `at`, which may lie a little before or after `now`.
@@ -98,7 +117,7 @@ impl Log {
     pub(super) fn groups(&self, window: &Window, now: Instant) -> impl Iterator<Item = Group> {
         let shift = window.shift;
         (0..usize::from(self.len)).map(move |nth| {
-            let cell = self.cells[self.index(nth)];
+            let cell = self.cell(nth);
             Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count) }
         })
     }
@@ -108,7 +127,7 @@ impl Log {
         let mut log = Self::EMPTY;
         for group in groups {
             // As they are, whatever the size that new ones have.
-            let mut left = if group.at + window.span <= now { 0 } else { group.count };
+            let mut left = if group.at.later(window.span_us) <= now { 0 } else { group.count };
             while left > 0 {
                 let part = left.min(u32::from(u16::MAX)) as u16;
                 let at = usize::from(log.len);
@@ -124,19 +143,18 @@ impl Log {
         let tick = tick(at, shift);
         // Nearly always the last place: calls are charged as they are answered.
         let mut place = usize::from(self.len);
-        while place > 0 && instant(self.cells[self.index(place - 1)].tick(), shift, now) > at {
+        while place > 0 && instant(self.cell(place - 1).tick(), shift, now) > at {
             place -= 1;
         }
         let is_newest = place == usize::from(self.len);
         // The youngest group so far, or else the next younger one, which makes the call wait a little longer.
         let neighbour = if is_newest { place.checked_sub(1) } else { Some(place) };
         if let Some(nth) = neighbour {
-            let index = self.index(nth);
-            let cell = self.cells[index];
+            let cell = self.cell(nth);
             let joined = cell.count.checked_add(count);
-            let is_near = || instant(cell.tick(), shift, now) + window.near > at;
+            let is_near = || instant(cell.tick(), shift, now).later(window.near_us) > at;
             if let Some(joined) = joined.filter(|n| cell.tick() == tick || *n <= window.group && is_near()) {
-                self.cells[index] = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
+                *self.cell_mut(nth) = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
                 self.total += u32::from(count);
                 return;
             }
@@ -148,17 +166,17 @@ impl Log {
         if usize::from(self.len) == CAPACITY {
             place -= usize::from(self.join_cheapest() < place);
         }
-        for nth in (place..usize::from(self.len)).rev() {
-            self.cells[self.index(nth + 1)] = self.cells[self.index(nth)];
+        self.push(Cell::new(tick, count));
+        for nth in (place + 1..usize::from(self.len)).rev() {
+            *self.cell_mut(nth) = self.cell(nth - 1);
         }
-        self.cells[self.index(place)] = Cell::new(tick, count);
-        self.len += 1;
+        *self.cell_mut(place) = Cell::new(tick, count);
         self.total += u32::from(count);
     }
 
     /// Makes room: joins the two neighbours whose calls are delayed the least by that. Returns the place of the older.
     fn join_cheapest(&mut self) -> usize {
-        let pair = |nth: usize| (self.cells[self.index(nth)], self.cells[self.index(nth + 1)]);
+        let pair = |nth: usize| (self.cell(nth), self.cell(nth + 1));
         let cost = |nth: &usize| {
             let (older, younger) = pair(*nth);
             u64::from(older.count) * u64::from(younger.tick().wrapping_sub(older.tick()))
@@ -168,30 +186,66 @@ impl Log {
         // Beyond 65,535 calls in every second group, more than twice the largest quota, the rest is not counted.
         let joined = older.count.saturating_add(younger.count);
         self.total -= u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
-        self.cells[self.index(place + 1)] = Cell::new(younger.tick(), joined);
-        for nth in place + 1..CAPACITY {
-            self.cells[self.index(nth - 1)] = self.cells[self.index(nth)];
+        *self.cell_mut(place + 1) = Cell::new(younger.tick(), joined);
+        for nth in (1..=place).rev() {
+            *self.cell_mut(nth) = self.cell(nth - 1);
         }
-        self.len -= 1;
+        self.pop();
         place
     }
 
     fn drop_over(&mut self, window: &Window, now: Instant) {
         while self.len > 0 {
-            let oldest = self.cells[self.index(0)];
-            if instant(oldest.tick(), window.shift, now) + window.span > now {
+            let oldest = self.cell(0);
+            if instant(oldest.tick(), window.shift, now).later(window.span_us) > now {
                 return;
             }
             self.total -= u32::from(oldest.count);
-            self.head = (self.head + 1) % CAPACITY as u8;
-            self.len -= 1;
+            self.pop();
         }
     }
 
-    /// Where the `nth` oldest group is.
-    fn index(&self, nth: usize) -> usize {
-        (usize::from(self.head) + nth) % CAPACITY
+    /// Adds a newest group.
+    fn push(&mut self, cell: Cell) {
+        match self.len {
+            0 => {}
+            1 => self.oldest = self.newest,
+            len => self.ring[ring_index(self.head, len - 2)] = self.newest,
+        }
+        self.newest = cell;
+        self.len += 1;
     }
+
+    /// Drops the oldest group.
+    fn pop(&mut self) {
+        if self.len > 2 {
+            self.oldest = self.ring[ring_index(self.head, 0)];
+            self.head = ring_index(self.head, 1) as u8;
+        }
+        self.len -= 1;
+    }
+
+    /// The `nth` oldest group.
+    fn cell(&self, nth: usize) -> Cell {
+        match nth {
+            nth if nth + 1 >= usize::from(self.len) => self.newest,
+            0 => self.oldest,
+            nth => self.ring[ring_index(self.head, nth as u8 - 1)],
+        }
+    }
+
+    fn cell_mut(&mut self, nth: usize) -> &mut Cell {
+        match nth {
+            nth if nth + 1 >= usize::from(self.len) => &mut self.newest,
+            0 => &mut self.oldest,
+            nth => &mut self.ring[ring_index(self.head, nth as u8 - 1)],
+        }
+    }
+}
+
+/// Where the `nth` group of a ring is that begins at `head`.
+fn ring_index(head: u8, nth: u8) -> usize {
+    usize::from(head + nth) % BETWEEN
 }
 
 /// The tick of `at`, rounded up: a call is never older than it was.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Ledger;
+use super::{Books, Ledger};
 use crate::quota::Limits;
 use crate::time::Instant;
 
@@ -41,7 +41,7 @@ impl Ledger {
         now: Instant,
     ) -> Option<Instant> {
         let fresh = Rest { began_at: now, until: now, refusals: 0, is_named: false };
-        let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
+        let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
         let is_news = rest.refusals == 0 || sent_at >= rest.began_at;
         if is_news {
             rest.began_at = now;
@@ -66,35 +66,37 @@ impl Ledger {
     }
 
     /// Rests at least until then because others do, or because somebody says so.
-    pub fn rest_until(&mut self, until: Instant, now: Instant) {
+    pub fn rest_until(&mut self, limits: &Limits, until: Instant, now: Instant) {
         let fresh = Rest { began_at: now, until: now, refusals: 1, is_named: false };
-        let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
+        let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
         rest.until = rest.until.max(until);
     }
 
     /// Ends the rest: a call that was sent at `sent_at`, after it began, was not refused.
     pub fn recover(&mut self, sent_at: Instant) {
-        if let Some(aside) = &mut self.aside {
+        if let Some(aside) = self.books.as_mut().and_then(|books| books.aside.as_mut()) {
             aside.rest = aside.rest.filter(|rest| sent_at < rest.began_at);
         }
     }
 
     /// The rest in force, if the egress is cooling down or on trial.
     pub fn rest(&self) -> Option<Rest> {
-        self.aside.as_ref()?.rest
+        self.books.as_ref()?.aside.as_ref()?.rest
     }
 
     /// The remote says that it takes `left` more calls until `reset` from now. Calls in flight may or may not be
     /// among those it has counted; they are taken to come on top.
-    pub fn limit_to(&mut self, left: u32, reset: Duration, now: Instant) {
+    pub fn limit_to(&mut self, limits: &Limits, left: u32, reset: Duration, now: Instant) {
         let until = now + reset.min(LONGEST_NAMED);
-        let left = left.saturating_sub(self.in_flight);
-        let said = &mut self.aside.get_or_insert_default().left;
+        let left = left.saturating_sub(self.in_flight());
+        let said = &mut self.open(limits).aside.get_or_insert_default().left;
         if said.is_none_or(|(former, former_until)| former_until <= now || left <= former) {
             *said = Some((left, until));
         }
     }
+}
 
+impl Books {
     pub(super) fn count_left(&mut self) {
         if let Some((left, _)) = self.aside.as_mut().and_then(|aside| aside.left.as_mut()) {
             *left = left.saturating_sub(1);

@@ -64,10 +64,11 @@ impl Ledger {
             let groups = groups.map(|group| (age(group.at, now), group.count)).collect();
             LogSnapshot { units: window.units, span: window.span, groups }
         };
-        let windows = limits.windows.iter().enumerate().filter(|_| self.changed_secs > 0);
+        let was_used = self.books.as_ref().is_some_and(|books| books.changed_secs > 0);
+        let windows = limits.windows.iter().enumerate().filter(|_| was_used);
         let logs = windows.map(log).collect();
         let rest = self.rest().map(|rest| (millis_up(rest.until.since(now)), rest.refusals));
-        Snapshot { logs, in_flight: self.in_flight, rest, taken: Duration::ZERO }
+        Snapshot { logs, in_flight: self.in_flight(), rest, taken: Duration::ZERO }
     }
 
     /// Takes over what another ledger of the same pair knew: afterwards this one is at least as strict as either.
@@ -84,7 +85,7 @@ impl Ledger {
         if let Some((left_ms, refusals)) = other.rest {
             let left = Duration::from_millis(left_ms).min(LONGEST_NAMED + LONGEST_NAMED / 50);
             let fresh = Rest { began_at: now, until: now, refusals, is_named: false };
-            let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
+            let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
             rest.until = rest.until.max(now + left);
             rest.refusals = rest.refusals.max(refusals).max(1);
         }
@@ -95,7 +96,7 @@ impl Ledger {
         if other.logs.is_empty() {
             return;
         }
-        self.touch(limits, now);
+        self.open(limits).touch(limits, now);
         for (index, window) in limits.windows.iter().enumerate() {
             let Some(nearest) = nearest(&other.logs, window) else { continue };
             let theirs = nearest.calls(window, limits, other.taken, now);
@@ -103,7 +104,7 @@ impl Ledger {
                 continue;
             }
             let groups = sampled(&self.calls(window, index, now), &theirs, window);
-            self.logs[index] = Log::of(groups.into_iter().rev(), window, now);
+            self.open(limits).logs[index] = Log::of(groups.into_iter().rev(), window, now);
         }
     }
 

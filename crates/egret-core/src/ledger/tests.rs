@@ -43,7 +43,7 @@ fn all_units_leave_at_once_and_come_back_a_span_after_their_answers() {
     let mut ledger = Ledger::default();
     for _ in 0..3 {
         assert_eq!(ledger.ready(&limits, at(0)), Ready::Now);
-        ledger.reserve(at(0));
+        ledger.reserve(&limits, at(0));
     }
     assert_eq!(ledger.ready(&limits, at(0)), Ready::OnCompletion);
     ledger.charge(&limits, at(40));
@@ -57,7 +57,7 @@ fn whoever_keeps_the_same_ledger_may_be_told_earlier_but_never_out_of_a_rest() {
     let limits = sliding(&[(1, 1_000)]);
     let lead = Duration::from_millis(200);
     let mut ledger = Ledger::default();
-    ledger.reserve(at(0));
+    ledger.reserve(&limits, at(0));
     assert_eq!(ledger.ready_ahead(&limits, lead, at(0)), Ready::OnCompletion);
     ledger.charge(&limits, at(0));
     let free_at = at(0) + Duration::from_micros(1_002_001);
@@ -71,7 +71,7 @@ fn whoever_keeps_the_same_ledger_may_be_told_earlier_but_never_out_of_a_rest() {
 fn concurrency_holds_a_slot_a_little_past_the_answer() {
     let limits = Limits { concurrency: Some(1), ..sliding(&[(10, 1_000)]) };
     let mut ledger = Ledger::default();
-    ledger.reserve(at(0));
+    ledger.reserve(&limits, at(0));
     assert_eq!(ledger.ready(&limits, at(1)), Ready::OnCompletion);
     ledger.charge(&limits, at(5));
     assert_eq!(ledger.ready(&limits, at(5)), Ready::At(at(55)));
@@ -83,14 +83,14 @@ fn rests_grow_fivefold_until_a_trial_call_succeeds() {
     let mut ledger = Ledger::default();
     let mut now = at(0);
     for secs in [60, 300, 1_500] {
-        ledger.reserve(now);
+        ledger.reserve(&limits, now);
         ledger.charge(&limits, now);
         let until = ledger.refuse(&limits, now, None, 0.0, now);
         assert_eq!(until, Some(now + Duration::from_secs(secs)));
         assert_eq!(when(&ledger, &limits, now), until);
         now = now + Duration::from_secs(secs);
     }
-    ledger.reserve(now);
+    ledger.reserve(&limits, now);
     assert_eq!(ledger.ready(&limits, now), Ready::OnCompletion, "only one call tries");
     ledger.charge(&limits, now);
     ledger.recover(now);
@@ -101,7 +101,7 @@ fn rests_grow_fivefold_until_a_trial_call_succeeds() {
 fn calls_refused_together_are_one_refusal_and_a_named_time_is_kept_but_clamped() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    (0..3).for_each(|_| ledger.reserve(at(0)));
+    (0..3).for_each(|_| ledger.reserve(&limits, at(0)));
     for ms in [10, 11, 12] {
         ledger.charge(&limits, at(ms));
         let news = ledger.refuse(&limits, at(0), None, 0.0, at(ms));
@@ -117,18 +117,18 @@ fn calls_refused_together_are_one_refusal_and_a_named_time_is_kept_but_clamped()
 fn what_a_remote_says_is_left_only_ever_tightens() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(3, Duration::from_secs(30), at(0));
+    ledger.limit_to(&limits, 3, Duration::from_secs(30), at(0));
     for _ in 0..3 {
         assert_eq!(ledger.ready(&limits, at(0)), Ready::Now);
-        ledger.reserve(at(0));
+        ledger.reserve(&limits, at(0));
     }
     assert_eq!(ledger.ready(&limits, at(0)), Ready::At(at(30_000)));
-    ledger.limit_to(50, Duration::from_secs(5), at(10));
+    ledger.limit_to(&limits, 50, Duration::from_secs(5), at(10));
     assert_eq!(ledger.ready(&limits, at(10)), Ready::At(at(30_000)), "more left is no reason to hurry");
     assert_eq!(ledger.ready(&limits, at(30_000)), Ready::Now);
     let mut crowded = Ledger::default();
-    (0..4).for_each(|_| crowded.reserve(at(0)));
-    crowded.limit_to(4, Duration::MAX, at(0));
+    (0..4).for_each(|_| crowded.reserve(&limits, at(0)));
+    crowded.limit_to(&limits, 4, Duration::MAX, at(0));
     assert_eq!(
         crowded.ready(&limits, at(0)),
         Ready::At(at(0) + LONGEST_NAMED),
@@ -199,11 +199,12 @@ fn a_host_that_cannot_send_waits_a_moment_longer_each_time() {
     let limits = sliding(&[(5, 1_000)]);
     let mut ledger = Ledger::default();
     for (ms, wait) in [(0, 1_000), (1_000, 2_000), (3_000, 4_000)] {
-        ledger.reserve(at(ms));
-        ledger.stumble(at(ms));
+        ledger.reserve(&limits, at(ms));
+        ledger.refund();
+        ledger.stumble(&limits, at(ms));
         assert_eq!(ledger.ready(&limits, at(ms)), Ready::At(at(ms + wait)));
     }
-    ledger.reserve(at(7_000));
+    ledger.reserve(&limits, at(7_000));
     ledger.charge(&limits, at(7_000));
     assert_eq!(ledger.ready(&limits, at(7_000)), Ready::Now);
 }
@@ -212,7 +213,7 @@ fn a_host_that_cannot_send_waits_a_moment_longer_each_time() {
 fn a_charge_in_the_future_survives_a_snapshot() {
     let limits = sliding(&[(1, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.reserve(at(0));
+    ledger.reserve(&limits, at(0));
     ledger.charge_unanswered(&limits, at(2_000), at(3_000));
     let mut restored = Ledger::default();
     restored.merge(&limits, &ledger.snapshot(&limits, at(2_000)), at(2_000));
@@ -222,7 +223,7 @@ fn a_charge_in_the_future_survives_a_snapshot() {
 #[test]
 fn a_ledger_of_three_long_windows_is_at_most_650_bytes() {
     // What the allocator adds to one block: a header, rounded up to 16 bytes.
-    let block = (3 * size_of::<Log>() + 8).next_multiple_of(16);
+    let block = (size_of::<Books<[Log; 3]>>() + 8).next_multiple_of(16);
     assert!(size_of::<Ledger>() + block <= 650, "{} + {block}", size_of::<Ledger>());
 }
 
@@ -230,7 +231,7 @@ fn a_ledger_of_three_long_windows_is_at_most_650_bytes() {
 fn a_ledger_left_alone_for_long_is_as_good_as_new() {
     let limits = sliding(&[(1, 1), (1, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.reserve(at(0));
+    ledger.reserve(&limits, at(0));
     ledger.charge(&limits, at(0));
     // Half of what a count of 32 bits tells apart, and all of it: at 4 µs a tick the sign of a difference turns over.
     for micros in [1u64 << 33, 1 << 34, 3 << 33] {

@@ -136,7 +136,7 @@ pub enum Event {
         /// When it will take more again, from now.
         reset: Duration,
     },
-    /// Nothing of this service is granted any more; steps wait, and expire.
+    /// Nothing of this service is granted any more, and what was is recalled; steps wait, and expire.
     Pause(ServiceId),
     /// The opposite.
     Resume(ServiceId),
@@ -166,6 +166,16 @@ pub enum Command {
         egress: EgressId,
         /// Who asks.
         agent: AgentId,
+    },
+    /// This attempt should not be made any more, unless it has left already: its egress rests, or its service is
+    /// paused. It is settled like any other.
+    Recall {
+        /// Its name.
+        attempt: AttemptId,
+        /// Whose question.
+        job: JobId,
+        /// From where.
+        egress: EgressId,
     },
     /// The attempt will not be heard of again; its unit stays charged. The job has no step now.
     Lost {

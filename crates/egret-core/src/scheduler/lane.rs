@@ -154,9 +154,12 @@ impl Lane {
     /// Takes a unit for a call that leaves at `now` from a seat and from all that it shares.
     pub(super) fn reserve_all(&mut self, egress: EgressId, shares: &[SharedId], now: Instant) {
         if let Some(seat) = self.seats.get_mut(&egress) {
-            seat.ledger.reserve(now);
+            seat.ledger.reserve(&self.rules.own, now);
         }
-        shares.iter().for_each(|id| self.shared[id.0 as usize].ledger.reserve(now));
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            shared.ledger.reserve(&self.rules.wide[shared.rule].1, now);
+        }
     }
 
     /// A call of this seat was refused: it rests, and its network with it if that looks like more than one's own fault.
@@ -174,7 +177,7 @@ impl Lane {
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
-                shared.refuse(egress, until, now);
+                shared.refuse(&self.rules.wide[shared.rule].1, egress, until, now);
             }
         }
     }
@@ -211,6 +214,13 @@ impl Lane {
     pub(super) fn shared_ready(&self, id: SharedId, now: Instant) -> Ready {
         let shared = &self.shared[id.0 as usize];
         shared.ledger.ready(&self.rules.wide[shared.rule].1, now)
+    }
+
+    /// Whether calls from an egress wait for the end of a rest, its own or its network's.
+    pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
+        let rests = |ledger: &Ledger| ledger.rest().is_some_and(|rest| rest.until > now);
+        let shared = |seat: &Seat| seat.shares.iter().any(|id| rests(&self.shared[id.0 as usize].ledger));
+        self.seats.get(&egress).is_some_and(|seat| rests(&seat.ledger) || shared(seat))
     }
 
     /// Puts an existing seat where the next turn looks at it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::lane::Place;
 use crate::id::EgressId;
 use crate::ledger::Ledger;
+use crate::quota::Limits;
 use crate::scope::ScopeKey;
 use crate::time::Instant;
 
@@ -66,11 +67,11 @@ impl Shared {
 
     /// A network with two addresses that were refused within a minute is refused as a whole: it rests as long as
     /// the one that was refused last.
-    pub(super) fn refuse(&mut self, egress: EgressId, until: Instant, now: Instant) {
+    pub(super) fn refuse(&mut self, limits: &Limits, egress: EgressId, until: Instant, now: Instant) {
         let former = self.refused.replace((egress, now));
         let another = former.is_some_and(|(other, at)| other != egress && now.since(at) <= TOGETHER);
         if another || self.ledger.rest().is_some() {
-            self.ledger.rest_until(until, now);
+            self.ledger.rest_until(limits, until, now);
         }
     }
 }

@@ -371,6 +371,27 @@ fn grants_leave_earlier_by_the_time_that_they_and_their_reports_are_on_the_way()
     assert!((690..=703).contains(&wait.as_millis()), "{wait:?}");
 }
 
+fn recalled(scheduler: &mut Scheduler) -> Vec<u32> {
+    let commands = std::iter::from_fn(|| scheduler.next_command());
+    let recalls = commands.filter_map(|command| match command {
+        Command::Recall { egress, .. } => Some(egress.0),
+        _ => None,
+    });
+    recalls.collect()
+}
+
+#[test]
+fn what_an_agent_may_still_hold_is_recalled_when_its_egress_rests_or_its_service_is_paused() {
+    let mut scheduler = fleet(3, rules(4, Duration::from_secs(1)));
+    (1..=12).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let granted = grants(&mut scheduler, at(0));
+    let (_, egress, attempt) = granted[0];
+    settle(&mut scheduler, attempt, egress, Settlement::Refused { named: None }, at(10));
+    assert_eq!(recalled(&mut scheduler), [egress.0; 3], "its own, and nobody else's");
+    scheduler.handle(Event::Pause(SERVICE), at(20));
+    assert_eq!(recalled(&mut scheduler).len(), 11);
+}
+
 #[test]
 fn what_a_remote_says_is_left_holds_for_the_egress_it_was_said_to() {
     let mut scheduler = fleet(2, rules(10, Duration::from_secs(1)));
@@ -509,6 +530,7 @@ proptest! {
                             scheduler.tick(now);
                         }
                     }
+                    Command::Recall { .. } => {}
                     Command::Expired(job) => prop_assert!(false, "{job:?} has no early deadline"),
                 }
             }

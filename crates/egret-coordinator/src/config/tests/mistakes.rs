@@ -205,6 +205,8 @@ quotas = [{ units = 1, per = "1s", scope = "subnet", ipv4_prefix = 33 }]
     => 5:68: key `service[0].quotas[0].ipv4_prefix`: longer than an address; write 1 to 32
 quotas = [{ units = 1, per = "1s", ipv6_prefix = 128 }]
     => 5:50: key `service[0].quotas[0].ipv6_prefix`: longer than 64, which one egress has; write 1 to 64
+quotas = [{ units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }]
+    => 5:10: key `service[0].quotas`: more than 8 quotas; leave out those that others imply
 cost = 2
     => 5:8: key `service[0].cost`: without effect beside the careful default (1 per 2s, one call at a time); add `quotas`, or remove it
 quotas = [{ units = 1, per = "1s", burst = 2 }]

@@ -107,7 +107,7 @@ impl Sender {
     fn send(&mut self, call: Call) {
         self.now = self.now + Duration::from_millis(call.idle);
         self.wait();
-        self.ledger.reserve(self.now);
+        self.ledger.reserve(&self.limits, self.now);
         self.sends.push(self.now);
         let (forth, back) = (Duration::from_millis(call.forth), Duration::from_millis(call.back));
         let end = match call.fate {
@@ -258,7 +258,7 @@ proptest! {
         let before = sender.ledger.snapshot(limits, now);
         let mut asked = sender.ledger.clone();
         (0..5).for_each(|n| { asked.ready(limits, now + millis(n)); });
-        asked.reserve(now);
+        asked.reserve(limits, now);
         prop_assert_ne!(&asked.snapshot(limits, now), &before);
         asked.refund();
         prop_assert_eq!(asked.snapshot(limits, now), before);
