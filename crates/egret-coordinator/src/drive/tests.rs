@@ -274,6 +274,7 @@ async fn shared_ledgers_are_kept_over_a_restart_with_what_may_have_been_spent_si
     let (_, _frames) = again.join(1, 1, ADDRESS, Some(7));
     let view = again.drive.quota(W, None, false, again.now);
     let used = view.budgets.iter().find(|budget| budget.scope == "fleet").map(|budget| budget.used);
-    // Three were under way, and one address may have sent 3 in each of the 5 s that the clock is given and the one begun.
-    assert_eq!(used, Some(3 + 3 * 5));
+    // Three were under way; in the 5 s that the clock is given, and the moment since, one address may have sent 3 in
+    // each of five or six windows.
+    assert!(used.is_some_and(|used| (3 + 15..=3 + 18).contains(&used)), "{used:?}");
 }
