@@ -170,6 +170,44 @@ fn a_longer_window_takes_what_its_predecessor_forgot_as_spent() {
     assert_eq!(ledger.used(&long, 0, at(61_062)), 0);
 }
 
+/// Found by comparing with a log of every call: the odd one of 31 waited in its group of two for the next burst, which
+/// came a window later, and lost a unit of every window.
+#[test]
+fn a_call_left_over_from_a_burst_does_not_wait_for_the_next_one() {
+    let limits = sliding(&[(32, 1_000)]);
+    let mut ledger = Ledger::default();
+    (0..31).for_each(|_| ledger.spend(&limits, 1, at(0), at(0)));
+    ledger.spend(&limits, 1, at(999), at(999));
+    assert_eq!(ledger.used(&limits, 0, at(1_003)), 1);
+}
+
+/// Found by random changes of quotas: calls that had left the short window were unknown to the long one.
+#[test]
+fn a_longer_window_takes_as_spent_what_a_log_that_is_empty_now_may_have_held() {
+    let (short, long) = (sliding(&[(1, 1_000)]), sliding(&[(43, 4_000)]));
+    let mut ledger = Ledger::default();
+    ledger.spend(&short, 1, at(0), at(0));
+    ledger.retune(&short, &long, at(2_000));
+    assert_eq!(ledger.used(&long, 0, at(2_000)), 3);
+    assert_eq!(ledger.used(&long, 0, at(5_100)), 0, "the last of it may have been answered at 1 s");
+}
+
+/// Found by merging three random ledgers: ages in whole milliseconds made a call younger each time it was told.
+#[test]
+fn a_ledger_told_again_and_again_stays_what_it_is() {
+    let limits = sliding(&[(110, 3_683), (4, 1_130)]);
+    let mut ledger = Ledger::default();
+    ledger.spend(&limits, 3, at(7), at(7));
+    ledger.spend(&limits, 4, at(1_100), at(100));
+    let told = ledger.snapshot(&limits, at(101));
+    for _ in 0..20 {
+        let mut next = Ledger::default();
+        next.merge(&limits, &ledger.snapshot(&limits, at(101)), at(101));
+        ledger = next;
+    }
+    assert_eq!(ledger.snapshot(&limits, at(101)), told);
+}
+
 #[test]
 fn a_long_log_fits_into_32_groups_that_are_never_older_than_their_members() {
     let limits = sliding(&[(10_000, 86_400_000)]);

@@ -134,6 +134,16 @@ impl Sender {
         self.ends.clear();
     }
 
+    /// The most calls that ever arrived within a span of so many milliseconds.
+    fn fullest(&self, span: u64) -> usize {
+        let mut arrivals = self.arrivals.clone();
+        arrivals.sort_unstable();
+        let within = |(index, first): (usize, &u64)| {
+            arrivals[index..].iter().take_while(|arrival| **arrival < first + span * 1_000).count()
+        };
+        arrivals.iter().enumerate().map(within).max().unwrap_or(0)
+    }
+
     /// What the remote refuses of what has arrived.
     #[expect(clippy::disallowed_methods, reason = "the remote's clock needs an origin, whatever it is")]
     fn refusals(&self, limit: Limit) -> usize {
@@ -365,6 +375,7 @@ proptest! {
         let mut call = || Call { idle: 0, forth: rng.u64(0..=jitter), back: rng.u64(0..=jitter), fate: Fate::Answered };
         let calls: Vec<Call> = (0..units * 10).map(|_| call()).collect();
         let sender = run(limits.clone(), &calls);
+        prop_assert_eq!(sender.fullest(per), units as usize, "all of it is used");
         let exact = every_call(&limits.windows[0], &calls);
         let deadline = *exact.last().expect("there are calls");
         // Times are rounded up to ticks.
