@@ -303,6 +303,7 @@ impl Agent {
             Ok(CoordinatorMessage::Grants(grants)) => self.worker.take(grants),
             Ok(CoordinatorMessage::Ack(attempts)) => self.worker.acknowledge(&attempts),
             Ok(CoordinatorMessage::Cancel(attempts)) => self.worker.cancel(&attempts),
+            Ok(CoordinatorMessage::Spent(spent)) => self.worker.spent(spent),
             Ok(CoordinatorMessage::Policy(services)) => self.worker.set_policy(services),
             Ok(CoordinatorMessage::GoingAway { after_ms, within_ms }) => {
                 let wait = self.rng.u64(after_ms..=within_ms.max(after_ms)).min(600_000);

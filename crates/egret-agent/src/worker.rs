@@ -10,7 +10,7 @@ use egret_core::quota::{self, Limits, Quota, Terms};
 use egret_core::time::Instant;
 use egret_wire::agent::{
     Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, EgressGrant, Grant, InFlight, LedgerEntry, LedgerState,
-    LogState, Protocol, Report, ServicePolicy,
+    LogState, Protocol, Report, ServicePolicy, Spent,
 };
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
@@ -203,6 +203,17 @@ impl Worker {
     /// Forgets results that are safe.
     pub(crate) fn acknowledge(&mut self, attempts: &[Attempt]) {
         self.outbox.acknowledge(attempts);
+    }
+
+    /// Counts calls of others.
+    pub(crate) fn spent(&mut self, Spent { egress, service, calls, memory }: Spent) {
+        let now = self.clock.now();
+        // What cannot be counted is not remembered: the coordinator tells it all again at the next login.
+        if let Some(gate) = self.gate(&service, &egress) {
+            let limits = gate.limits();
+            gate.ledger.spend(&limits, calls, now + limits.timeout + limits.linger, now);
+            self.memories.insert(egress, memory);
+        }
     }
 
     /// Looks at the gates whose time has come.

@@ -98,11 +98,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/batches/{id}/rejected", get(batches::rejected))
         .route("/v1/quota", get(quota::all))
         .route("/v1/quota/{service}", get(quota::one))
+        .route("/v1/quota/{service}/spend", post(quota::spend))
         .route("/v1/agents", get(fleet::agents))
         .route("/v1/egresses", get(fleet::egresses))
         .route("/v1/services", get(fleet::services))
         .route("/v1/services/{id}/pause", post(fleet::pause))
         .route("/v1/services/{id}/resume", post(fleet::resume))
+        .route("/v1/services/{id}/cool-down", post(quota::cool_down))
         .route("/v1/join-tokens", post(fleet::token))
         .route_layer(middleware::from_fn(guard::local_callers_only));
     let agents = Router::new()

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
-use egret_core::scheduler::{Command, Event, Scheduler, Settlement, Shared};
+use egret_core::scheduler::{Command, Event, Scheduler, Settlement, Shared, Whose};
 use egret_core::time::Instant;
-use egret_store::{Commit, EndState, LedgerRow, OutcomeRow, Store};
-use egret_wire::agent::{Attempt, Grant, LedgerState};
+use egret_store::{Commit, EgressRow, EndState, LedgerRow, OutcomeRow, Store};
+use egret_wire::agent::{Attempt, Grant, LedgerState, Spent};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -486,6 +486,41 @@ impl Drive {
         let shared = self.scheduler.shared(service).filter(|shared| !shared.limits.windows.is_empty());
         let state = |shared: Shared<'_>| memory::to_state(shared.ledger.snapshot(shared.limits, now));
         shared.map(|shared| (memory::shared_name(shared.scope, shared.key), state(shared))).collect()
+    }
+
+    /// Counts what others have spent from an egress, and lets its agent count it as well. What is returned must be on
+    /// disk before anybody relies on it.
+    pub(crate) fn spent(
+        &mut self,
+        service: ServiceId,
+        egress: EgressId,
+        calls: u32,
+        now: Instant,
+    ) -> (Vec<LedgerRow>, EgressRow) {
+        self.scheduler.handle(Event::Spent { service, whose: Whose::Own(egress), calls }, now);
+        // Only an agent that has heard of it still knows all that was spent.
+        let memory = self.rng.u64(..);
+        let service_id = self.services.name(service).to_owned();
+        let state = self.fleet.egress_mut(egress);
+        state.memory = memory;
+        let (address, agent) = (state.address.clone(), state.owner);
+        let told = Spent { egress: address.clone(), service: service_id, calls, memory };
+        if let Some(connected) = self.fleet.agents.get(&agent) {
+            let _ = connected.outgoing.try_send(Outgoing::Spent(told));
+        }
+        let owner = EgressRow { address, agent, memory, since_ms: wall_ms() };
+        (self.rows_of(service, egress, now), owner)
+    }
+
+    /// What is to be written down of a pair and of what it shares.
+    pub(crate) fn rows_of(&mut self, service: ServiceId, egress: EgressId, now: Instant) -> Vec<LedgerRow> {
+        let taken_ms = wall_ms();
+        self.dirty.insert((service, egress));
+        let shared = self.shared_states(service, now).into_iter();
+        let mut rows: Vec<LedgerRow> =
+            shared.map(|(name, state)| self.row(name, service, taken_ms, &state)).collect();
+        rows.push(self.ledger_row(service, egress, taken_ms, now));
+        rows
     }
 
     fn ledger_row(&self, service: ServiceId, egress: EgressId, taken_ms: u64, now: Instant) -> LedgerRow {

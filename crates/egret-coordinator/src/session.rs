@@ -16,7 +16,7 @@ use egret_lookup::{Protocol, Raw, Reply, Service, Told, Verdict, classify, class
 use egret_store::AgentRow;
 use egret_wire::agent::{
     AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, Challenge,
-    CoordinatorMessage, Grant, Hello, Report, Welcome, read,
+    CoordinatorMessage, Grant, Hello, Report, Spent, Welcome, read,
 };
 use egret_wire::api::Answer;
 use tokio::sync::{mpsc, oneshot};
@@ -48,6 +48,7 @@ pub(crate) enum Outgoing {
     Grants(Vec<Grant>),
     Ack(Vec<Attempt>),
     Cancel(Vec<Attempt>),
+    Spent(Spent),
     /// The coordinator stops: come back within this many milliseconds.
     GoingAway(u64),
     /// A newer session of the same agent has taken over.
@@ -194,6 +195,9 @@ impl Session {
                     }
                     Some(Outgoing::Cancel(attempts)) => {
                         say(&mut self.socket, &CoordinatorMessage::Cancel(attempts)).await.map_err(stuck)?;
+                    }
+                    Some(Outgoing::Spent(spent)) => {
+                        say(&mut self.socket, &CoordinatorMessage::Spent(spent)).await.map_err(stuck)?;
                     }
                     Some(Outgoing::GoingAway(within_ms)) => {
                         let away = CoordinatorMessage::GoingAway { after_ms: 0, within_ms };

@@ -160,10 +160,12 @@ impl Scheduler {
                 let whose = Whose::Own(egress);
                 self.ledger(service, &whose, |ledger, limits| ledger.spend_gap(limits, gap, now));
             }
-            Event::Spent { service, whose, calls } => {
-                self.ledger(service, &whose, |ledger, limits| {
-                    ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
+            Event::Spent { service, whose, calls } => self.spent(service, &whose, calls, now),
+            Event::Rest { service, egress, length } => {
+                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
+                    ledger.rest_until(limits, now + length, 0, now);
                 });
+                self.recall(service, |_, other| other == egress);
             }
             Event::Left { service, egress, calls, reset } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
@@ -385,6 +387,18 @@ impl Scheduler {
             lane.refuse(egress, &shares, Instant::ZERO, named, spread, now);
             self.recall(service, |lane, other| lane.rests(other, now));
         }
+        self.touched.insert(service);
+    }
+
+    fn spent(&mut self, service: ServiceId, whose: &Whose, calls: u32, now: Instant) {
+        let spend = |ledger: &mut Ledger, limits: &Limits| {
+            ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
+        };
+        let Whose::Own(egress) = whose else { return self.ledger(service, whose, spend) };
+        self.meet(service, *egress);
+        let lane = self.lane(service);
+        let shares = lane.seats.get(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        lane.change_all(*egress, &shares, spend);
         self.touched.insert(service);
     }
 

@@ -89,6 +89,8 @@ pub enum CoordinatorMessage {
     Ack(Vec<Attempt>),
     /// These need not be made if they have not left yet.
     Cancel(Vec<Attempt>),
+    /// Others have called from one of its addresses.
+    Spent(Spent),
     /// The services that may be asked, replacing the former list.
     Policy(Vec<ServicePolicy>),
     /// The session will be closed; come back after a random time within these bounds.
@@ -153,6 +155,19 @@ pub struct EgressGrant {
     /// As observed.
     pub address: String,
     /// Made up for this login. Whoever shows it again has the ledgers of this welcome, and all since.
+    pub memory: u64,
+}
+
+/// Calls of others, that an agent cannot know of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The address as observed.
+    pub egress: String,
+    /// The service's id.
+    pub service: String,
+    /// How many, as of now.
+    pub calls: u32,
+    /// Takes the place of that of the last [`EgressGrant`]: whoever shows it has heard of these calls.
     pub memory: u64,
 }
 
@@ -360,8 +375,8 @@ pub fn read<'a, M: Deserialize<'a>>(frame: &'a str, known: &[&str]) -> Result<M,
 /// The kinds of [`AgentMessage`].
 pub const AGENT_KINDS: [&str; 4] = ["hello", "credit", "results", "unsupported"];
 /// The kinds of [`CoordinatorMessage`].
-pub const COORDINATOR_KINDS: [&str; 8] =
-    ["challenge", "welcome", "grants", "ack", "cancel", "policy", "going_away", "unsupported"];
+pub const COORDINATOR_KINDS: [&str; 9] =
+    ["challenge", "welcome", "grants", "ack", "cancel", "spent", "policy", "going_away", "unsupported"];
 
 #[cfg(test)]
 mod tests {

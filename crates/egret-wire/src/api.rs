@@ -506,6 +506,27 @@ pub struct ServiceView {
     pub origin: String,
 }
 
+/// `POST /v1/quota/{service}/spend`: somebody else has called from an egress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpendRequest {
+    /// From which.
+    pub egress: String,
+    /// The units that the service has counted.
+    pub units: u32,
+}
+
+/// `POST /v1/services/{id}/cool-down`: an egress is to rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoolDownRequest {
+    /// Which.
+    pub egress: String,
+    /// How long, from now.
+    #[serde(rename = "for")]
+    pub length: Span,
+}
+
 /// `POST /v1/join-tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -99,3 +99,44 @@ async fn a_banned_egress_rests_while_the_others_keep_their_own_pace() {
     assert!((1..=5).contains(&score.peer(banned).tally.banned), "{score}");
     assert!(score.peer(banned).tally.answered > 0, "it came back: {score}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_spent_is_not_spent_again_even_after_a_crash_and_a_rest_that_is_asked_for_holds() {
+    let remote = remote(Rules::new().limit(sliding(20, 600 * SECOND))).await;
+    let rest = "quotas = [{ units = 20, per = \"10m\" }]\ncost = 2";
+    let mut rig = Rig::start(&service("w", remote.addr(), rest)).await;
+    (2..4).for_each(|n| rig.agent(n));
+    let post = async |rig: &Rig, path: &str, body: &str| {
+        let url = format!("http://{}/v1{path}", rig.address);
+        let response = egret_tests::http().post(url).body(body.to_owned()).send().await.unwrap();
+        (response.status().as_u16(), response.json::<serde_json::Value>().await.unwrap())
+    };
+    let (status, view) = post(&rig, "/quota/w/spend", r#"{"egress":"127.0.0.2","units":13}"#).await;
+    let budget = &view["services"][0]["budgets"][0];
+    assert_eq!(
+        (status, budget["used"].as_u64(), budget["remaining"].as_u64()),
+        (200, Some(14), Some(6)),
+        "{view}"
+    );
+    for (path, body, expected) in [
+        ("/quota/w/spend", r#"{"egress":"127.0.0.9","units":1}"#, (404, "not_found")),
+        ("/quota/x/spend", r#"{"egress":"127.0.0.2","units":1}"#, (404, "not_found")),
+        ("/quota/w/spend", r#"{"egress":"127.0.0.2","units":0}"#, (400, "invalid_field")),
+        ("/quota/w/spend", r#"{"egress":"127.0.0.2","unit":1}"#, (400, "unknown_field")),
+        ("/services/w/cool-down", r#"{"egress":"127.0.0.2","for":"9d"}"#, (400, "invalid_field")),
+    ] {
+        let (status, problem) = post(&rig, path, body).await;
+        assert_eq!((status, problem["code"].as_str().unwrap()), expected, "{path} {body}: {problem}");
+    }
+    let (status, view) = post(&rig, "/services/w/cool-down", r#"{"egress":"127.0.0.3","for":"1h"}"#).await;
+    assert_eq!(status, 200);
+    assert_eq!(view["services"][0]["budgets"][0]["cooling_why"], "somebody asked for it", "{view}");
+    rig.coordinator.kill();
+    rig.restart();
+    let batch = rig.submit("service=w", names(9)).await;
+    rig.await_batch(&batch.id, "where the quota ends", |batch| batch.done == 3).await;
+    let view = rig.client.quota_of("w", false).await.unwrap();
+    assert_eq!((view.services[0].queued, view.services[0].running), (6, 0), "{view:?}");
+    let score = remote.shutdown().await;
+    assert_eq!((score.total.tally.calls, score.peers.len()), (3, 1), "{score}");
+}

@@ -198,7 +198,7 @@ pub(crate) async fn session(
         .on_upgrade(move |socket| session::hold(socket, peer, shared)))
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| {
         let code = if !error.is_data() {
             Code::InvalidJson

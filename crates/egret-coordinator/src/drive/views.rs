@@ -210,7 +210,8 @@ struct Budget<'a> {
 fn why(rest: &Rest) -> String {
     let named = if rest.is_named { " and said how long to wait" } else { "" };
     match rest.refusals {
-        0 | 1 => format!("the service refused a call{named}"),
+        0 => "somebody asked for it".to_owned(),
+        1 => format!("the service refused a call{named}"),
         n => format!("the service refused {n} calls in a row{named}"),
     }
 }

@@ -18,7 +18,7 @@ pub struct Rest {
     pub began_at: Instant,
     /// No call leaves before.
     pub until: Instant,
-    /// Refusals in a row that each lengthened it; at least 1.
+    /// Refusals in a row that each lengthened it; 0: somebody asked for it.
     pub refusals: u32,
     /// The remote itself said how long.
     pub is_named: bool,
@@ -65,9 +65,9 @@ impl Ledger {
         Some(rest.until)
     }
 
-    /// Rests at least until then because others do, or because somebody says so.
-    pub fn rest_until(&mut self, limits: &Limits, until: Instant, now: Instant) {
-        let fresh = Rest { began_at: now, until: now, refusals: 1, is_named: false };
+    /// Rests at least until then because others do, after so many refusals, or because somebody says so, after none.
+    pub fn rest_until(&mut self, limits: &Limits, until: Instant, refusals: u32, now: Instant) {
+        let fresh = Rest { began_at: now, until: now, refusals, is_named: false };
         let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
         rest.until = rest.until.max(until);
     }

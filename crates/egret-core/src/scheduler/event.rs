@@ -116,7 +116,7 @@ pub enum Event {
         /// What they know.
         snapshot: Snapshot,
     },
-    /// Calls that may have been spent past us, just now.
+    /// Calls that were, or may have been, spent past us, just now. Those of an egress count towards all that it shares.
     Spent {
         /// The service.
         service: ServiceId,
@@ -124,6 +124,15 @@ pub enum Event {
         whose: Whose,
         /// How many.
         calls: u32,
+    },
+    /// Somebody wants an egress to rest.
+    Rest {
+        /// The service.
+        service: ServiceId,
+        /// The egress.
+        egress: EgressId,
+        /// How long, from now.
+        length: Duration,
     },
     /// The service said how many more calls it takes from this egress, and until when.
     Left {

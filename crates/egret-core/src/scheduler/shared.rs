@@ -71,7 +71,7 @@ impl Shared {
         let former = self.refused.replace((egress, now));
         let another = former.is_some_and(|(other, at)| other != egress && now.since(at) <= TOGETHER);
         if another || self.ledger.rest().is_some() {
-            self.ledger.rest_until(limits, until, now);
+            self.ledger.rest_until(limits, until, 1, now);
         }
     }
 }

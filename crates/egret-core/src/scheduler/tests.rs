@@ -314,6 +314,24 @@ fn what_the_fleet_shares_is_charged_wherever_it_was_spent() {
 }
 
 #[test]
+fn what_others_spent_from_an_egress_counts_wherever_its_calls_count_and_a_rest_that_is_asked_for_is_kept() {
+    let mut scheduler = networks(5);
+    let (service, egress) = (SERVICE, EgressId(0));
+    scheduler.handle(Event::EgressDown(EgressId(2)), at(0));
+    scheduler.handle(Event::EgressDown(EgressId(3)), at(0));
+    (1..=20).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    scheduler.handle(Event::Rest { service, egress, length: Duration::from_secs(30) }, at(0));
+    scheduler.handle(Event::Spent { service, whose: Whose::Own(egress), calls: 2 }, at(0));
+    let granted = grants(&mut scheduler, at(0));
+    assert_eq!(granted.len(), 3, "of the five that both addresses may have, two are spent");
+    assert!(granted.iter().all(|grant| grant.1 == EgressId(1)));
+    assert_eq!(
+        scheduler.seat(SERVICE, egress).and_then(Ledger::rest).map(|rest| rest.until),
+        Some(at(30_000))
+    );
+}
+
+#[test]
 fn two_addresses_of_a_network_that_are_refused_make_all_of_it_rest_until_one_trial() {
     let mut scheduler = fleet(6, {
         let whole = Scope::Subnet { ipv4_prefix: 22, ipv6_prefix: 48 };
