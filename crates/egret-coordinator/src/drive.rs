@@ -5,6 +5,7 @@
 
 mod fleet;
 mod job;
+mod ledgers;
 mod memory;
 mod progress;
 mod settle;
@@ -18,10 +19,10 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
-use egret_core::scheduler::{Command, Event, Scheduler, Settlement, Shared, Whose};
+use egret_core::scheduler::{Command, Event, Scheduler, Settlement};
 use egret_core::time::Instant;
-use egret_store::{Commit, EgressRow, EndState, LedgerRow, OutcomeRow, Store};
-use egret_wire::agent::{Attempt, Grant, LedgerState, Spent};
+use egret_store::{EndState, OutcomeRow, Store};
+use egret_wire::agent::{Attempt, Grant};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -453,90 +454,6 @@ impl Drive {
         if let Some(open) = self.jobs.get(&job) {
             self.scheduler.handle(Event::Enqueue(open.step()), now);
         }
-    }
-
-    /// Writes down the ledgers that changed, and that up to now nothing else did.
-    async fn checkpoint(&mut self, now: Instant) -> Option<Commit> {
-        let taken_ms = wall_ms();
-        let is_clean = self.stopping && self.scheduler.in_flight() == 0;
-        let mut rows = Vec::new();
-        let dirty = std::mem::take(&mut self.dirty);
-        let services: BTreeSet<ServiceId> = dirty.iter().map(|(service, _)| *service).collect();
-        let mut stamped: BTreeSet<String> =
-            self.fleet.ids().map(|egress| self.fleet.address(egress).to_owned()).collect();
-        for service in self.services.ids() {
-            for (name, state) in self.shared_states(service, now) {
-                if services.contains(&service) {
-                    rows.push(self.row(name.clone(), service, taken_ms, &state));
-                }
-                stamped.insert(name);
-            }
-        }
-        rows.extend(stamped.iter().map(|name| memory::stamp(name, taken_ms, is_clean)));
-        rows.extend(
-            dirty.into_iter().map(|(service, egress)| self.ledger_row(service, egress, taken_ms, now)),
-        );
-        self.scheduler.shed(now);
-        let written = self.store.save_ledgers(rows).await;
-        written.inspect_err(|error| tracing::error!("the ledgers could not be written down: {error}")).ok()
-    }
-
-    /// The ledgers that egresses share at a service, by the names they are kept under.
-    fn shared_states(&self, service: ServiceId, now: Instant) -> Vec<(String, LedgerState)> {
-        let shared = self.scheduler.shared(service).filter(|shared| !shared.limits.windows.is_empty());
-        let state = |shared: Shared<'_>| memory::to_state(shared.ledger.snapshot(shared.limits, now));
-        shared.map(|shared| (memory::shared_name(shared.scope, shared.key), state(shared))).collect()
-    }
-
-    /// Counts what others have spent from an egress, and lets its agent count it as well. What is returned must be on
-    /// disk before anybody relies on it.
-    pub(crate) fn spent(
-        &mut self,
-        service: ServiceId,
-        egress: EgressId,
-        calls: u32,
-        now: Instant,
-    ) -> (Vec<LedgerRow>, EgressRow) {
-        self.scheduler.handle(Event::Spent { service, whose: Whose::Own(egress), calls }, now);
-        // Only an agent that has heard of it still knows all that was spent.
-        let memory = self.rng.u64(..);
-        let service_id = self.services.name(service).to_owned();
-        let state = self.fleet.egress_mut(egress);
-        state.memory = memory;
-        let (address, agent) = (state.address.clone(), state.owner);
-        let told = Spent { egress: address.clone(), service: service_id, calls, memory };
-        if let Some(connected) = self.fleet.agents.get(&agent) {
-            let _ = connected.outgoing.try_send(Outgoing::Spent(told));
-        }
-        let owner = EgressRow { address, agent, memory, since_ms: wall_ms() };
-        (self.rows_of(service, egress, now), owner)
-    }
-
-    /// What is to be written down of a pair and of what it shares.
-    pub(crate) fn rows_of(&mut self, service: ServiceId, egress: EgressId, now: Instant) -> Vec<LedgerRow> {
-        let taken_ms = wall_ms();
-        self.dirty.insert((service, egress));
-        let shared = self.shared_states(service, now).into_iter();
-        let mut rows: Vec<LedgerRow> =
-            shared.map(|(name, state)| self.row(name, service, taken_ms, &state)).collect();
-        rows.push(self.ledger_row(service, egress, taken_ms, now));
-        rows
-    }
-
-    fn ledger_row(&self, service: ServiceId, egress: EgressId, taken_ms: u64, now: Instant) -> LedgerRow {
-        let state = self.ledger_state(service, egress, now);
-        self.row(self.fleet.address(egress).to_owned(), service, taken_ms, &state)
-    }
-
-    fn row(&self, egress: String, service: ServiceId, taken_ms: u64, state: &LedgerState) -> LedgerRow {
-        let service = self.services.name(service).to_owned();
-        LedgerRow { egress, service, taken_ms, state: serde_json::to_vec(state).unwrap_or_default() }
-    }
-
-    fn ledger_state(&self, service: ServiceId, egress: EgressId, now: Instant) -> LedgerState {
-        let seat = self.scheduler.seat(service, egress);
-        let limits = &self.scheduler.rules(service).own;
-        seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(limits, now)))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Config;
-use egret_store::{AgentRow, EgressRow, SqliteStore};
-use egret_wire::agent::{CallEnd, LogState, Report};
+use egret_store::{AgentRow, EgressRow, LedgerRow, SqliteStore};
+use egret_wire::agent::{CallEnd, LedgerState, LogState, Report};
 
 const SERVICE: &str = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
                        quotas = [{ units = 10, per = \"1d\" }]\n";
