@@ -28,13 +28,13 @@ const FAMILIES: [&str; 3] = ["ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
     /// How long to wait if the answer is a refusal: `Retry-After`, else the reset, else the longest
-    /// window of the policy. More than zero and at most seven days.
+    /// window of the policy. At most seven days; zero if `Retry-After` says so.
     pub wait: Option<Duration>,
     /// Calls left, and for how long that holds: more than zero and at most seven days. Of several limits
     /// the one with the least left, then the one that lasts longest. `None` as well for an answer out of a cache.
     pub left: Option<(u32, Duration)>,
-    /// What `Retry-After` says.
-    pub(crate) retry_after: Option<Duration>,
+    /// There is a `Retry-After`, readable or not.
+    pub(crate) has_retry_after: bool,
 }
 
 impl Told {
@@ -42,13 +42,16 @@ impl Told {
     pub fn read(headers: &[(String, String)]) -> Told {
         let head = Head { headers };
         let date = head.first("date").and_then(http_date);
+        let has_retry_after = head.first("retry-after").is_some();
         let retry_after = head.first("retry-after").and_then(|value| retry_after(value, date));
         if head.first("age").and_then(seconds).is_some_and(|age| !age.is_zero()) {
-            return Told { wait: retry_after, left: None, retry_after };
+            return Told { wait: retry_after, left: None, has_retry_after };
         }
         let left = head.limits(date).into_iter().min_by_key(|(left, reset)| (*left, Reverse(*reset)));
-        let wait = retry_after.or(left.map(|(_, reset)| reset)).or_else(|| head.longest_window());
-        Told { wait, left, retry_after }
+        // "Now" is no time to wait while another field names one.
+        let later = retry_after.filter(|wait| !wait.is_zero()).or(left.map(|(_, reset)| reset));
+        let wait = later.or(retry_after).or_else(|| head.longest_window());
+        Told { wait, left, has_retry_after }
     }
 }
 
@@ -138,10 +141,10 @@ fn limit(left: Option<&str>, reset: Option<&str>, date: Option<SystemTime>) -> O
     Some((count(left?)?, until_reset(reset?, date)?))
 }
 
-/// Seconds or a date (RFC 9110 10.2.3).
+/// Seconds or a date (RFC 9110 10.2.3); one that has passed is no wait.
 fn retry_after(value: &str, date: Option<SystemTime>) -> Option<Duration> {
-    let wait = seconds(value).or_else(|| http_date(value)?.duration_since(date?).ok());
-    worth_waiting(wait?)
+    let until = || Some(http_date(value)?.duration_since(date?).unwrap_or_default());
+    seconds(value).or_else(until).map(|wait| wait.min(WAIT_MAX))
 }
 
 /// A span, or an instant of the remote's clock.
@@ -174,7 +177,9 @@ fn count(value: &str) -> Option<u32> {
 fn seconds(value: &str) -> Option<Duration> {
     let number = value.trim();
     let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if is_plain { Duration::try_from_secs_f64(number.parse().ok()?).ok() } else { None }
+    let secs: f64 = if is_plain { number.parse().ok()? } else { return None };
+    // However many digits: what is too long for a clock is cut like everything that is long.
+    Some(Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

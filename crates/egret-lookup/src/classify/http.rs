@@ -27,7 +27,7 @@ pub fn classify_http(service: &Service, status: Option<u16>, told: &Told, reply:
     }
     match status {
         Some(429) => refused(),
-        Some(503) if told.retry_after.is_some() => refused(),
+        Some(503) if told.has_retry_after => refused(),
         Some(403) if is_for_good(&text) => Verdict::Blocked,
         Some(403) if said(&text).any(|(_, senses)| senses.limited) => refused(),
         // What follows counts only if it came whole.
@@ -119,7 +119,16 @@ mod tests {
         assert_eq!(judge(429, &[("ratelimit", "\"a\";r=0;t=7")], ""), refused(Some(7)));
         assert_eq!(judge(429, &[], "{\"message\":\"try again in 5 minutes\"}"), refused(Some(300)));
         assert_eq!(judge(503, &[("retry-after", "30")], ""), refused(Some(30)));
-        assert_eq!(judge(503, &[("retry-after", "soon")], ""), Verdict::Failed);
+        assert_eq!(
+            judge(503, &[("retry-after", "soon")], ""),
+            refused(None),
+            "it asks for patience all the same"
+        );
+        assert_eq!(judge(503, &[("retry-after", "0")], ""), refused(Some(0)));
+        assert_eq!(
+            judge(429, &[("retry-after", "99999999999999999999999999")], ""),
+            refused(Some(7 * 86_400))
+        );
         assert_eq!(judge(503, &[("ratelimit", "\"a\";r=9;t=7")], ""), Verdict::Failed, "that is an outage");
     }
 
