@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use egret_client::{Client, plain_http};
-use egret_wire::api::{BatchView, JobView, TokenRequest};
+use egret_wire::api::{BatchView, JobView, Liveness, TokenRequest};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up on it: far longer than it takes, even on a busy machine.
@@ -53,8 +53,13 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
+        Command::new("kill").args([&signal, &pid]).status().expect("kill runs");
     }
 
     /// Waits for the end.
@@ -226,6 +231,20 @@ impl Rig {
         let (coordinator, address) = Self::serve(self.dir.path(), Some(self.address));
         assert_eq!(address, self.address);
         self.coordinator = coordinator;
+    }
+
+    /// Waits until so many agents have a session.
+    pub async fn await_agents(&self, count: usize) {
+        let began = Instant::now();
+        loop {
+            // The coordinator may be on its way up.
+            let agents = self.client.agents().await.map(|page| page.items).unwrap_or_default();
+            if agents.iter().filter(|agent| agent.state == Liveness::Up).count() == count {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "not {count} agents: {agents:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Submits targets, one a line.

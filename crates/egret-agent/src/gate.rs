@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use egret_core::ledger::{Ledger, Ready};
-use egret_core::quota::{CAREFUL, Limits, Quota, Terms};
+use egret_core::quota::Limits;
 use egret_core::scheduler::LONGEST_HOLD;
 use egret_core::time::Instant;
 use governor::clock::Clock;
@@ -20,7 +20,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota as Rate, RateLimiter};
 
-use egret_wire::agent::Grant;
+use egret_wire::agent::{CallQuota, Grant};
 
 /// A grant that waits for its gate, and since when.
 pub(crate) type Held = (Grant, Instant);
@@ -30,7 +30,7 @@ pub(crate) struct Gate {
     pub(crate) ledger: Ledger,
     limits: Arc<Limits>,
     held: VecDeque<Held>,
-    guard: Guard,
+    guard: Option<Guard>,
 }
 
 /// What a gate says when asked for the next call.
@@ -48,15 +48,17 @@ pub(crate) enum Pass {
 }
 
 impl Gate {
-    pub(crate) fn new(terms: &Terms, limits: Arc<Limits>) -> Self {
-        Self { ledger: Ledger::default(), limits, held: VecDeque::new(), guard: Guard::new(terms) }
+    /// A gate with nothing spent. `ceiling` is what its guard keeps; none: there is no guard.
+    pub(crate) fn new(ceiling: Option<&CallQuota>, limits: Arc<Limits>) -> Self {
+        let guard = ceiling.map(Guard::new);
+        Self { ledger: Ledger::default(), limits, held: VecDeque::new(), guard }
     }
 
-    /// The service's terms are others now: the ledger keeps what it knows, the guard starts anew.
-    pub(crate) fn retune(&mut self, terms: &Terms, limits: Arc<Limits>, now: Instant) {
+    /// The service's limits are others now: the ledger keeps what it knows, the guard starts anew.
+    pub(crate) fn retune(&mut self, ceiling: Option<&CallQuota>, limits: Arc<Limits>, now: Instant) {
         if limits != self.limits {
             self.ledger.retune(&self.limits, &limits, now);
-            self.guard = Guard::new(terms);
+            self.guard = ceiling.map(Guard::new);
         }
         self.limits = limits;
     }
@@ -64,7 +66,9 @@ impl Gate {
     /// The call could not be sent: its unit is given back.
     pub(crate) fn refund(&mut self) {
         self.ledger.refund();
-        self.guard.spare += 1;
+        if let Some(guard) = &mut self.guard {
+            guard.spare += 1;
+        }
     }
 
     pub(crate) fn hold(&mut self, grant: Grant, now: Instant) {
@@ -84,8 +88,10 @@ impl Gate {
 
     /// The next call that may leave at `now`.
     pub(crate) fn pass(&mut self, now: Instant) -> Pass {
-        let Some((_, since)) = self.held.front() else { return Pass::Idle };
-        let latest = *since + LONGEST_HOLD;
+        let Some((grant, since)) = self.held.front() else { return Pass::Idle };
+        // A grant that was long on its way counts as lost already, and its unit may be somebody else's.
+        let not_after = grant.not_after_us.map_or(now + LONGEST_HOLD, Instant::from_micros);
+        let latest = not_after.min(*since + LONGEST_HOLD);
         let ready = self.ledger.ready(&self.limits, now);
         let (leaves, wait) = match ready {
             Ready::Now => (now < latest, None),
@@ -97,7 +103,7 @@ impl Gate {
         match self.held.pop_front() {
             None => Pass::Idle,
             Some(held) if !leaves => Pass::Late(held, wait),
-            Some(held) if self.guard.trips(now) => Pass::Tripped(held),
+            Some(held) if self.guard.as_mut().is_some_and(|guard| guard.trips(now)) => Pass::Tripped(held),
             Some(held) => {
                 self.ledger.reserve(&self.limits, now);
                 Pass::Go(held)
@@ -121,11 +127,11 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(terms: &Terms) -> Self {
-        let shortest = terms.quotas_in_calls().into_iter().min_by_key(|quota| quota.per);
-        let Quota { units, per, burst, .. } = shortest.unwrap_or(CAREFUL);
-        let interval = Duration::from_nanos_u128(per.as_nanos().div_ceil(u128::from(units.max(1))).max(1));
-        let burst = NonZeroU32::new(burst.unwrap_or(units)).unwrap_or(NonZeroU32::MIN);
+    fn new(ceiling: &CallQuota) -> Self {
+        let CallQuota { units, per, burst } = ceiling;
+        let interval = per.0.as_nanos().div_ceil(u128::from((*units).max(1))).max(1);
+        let interval = Duration::from_nanos(u64::try_from(interval).unwrap_or(u64::MAX));
+        let burst = NonZeroU32::new(burst.unwrap_or(*units)).unwrap_or(NonZeroU32::MIN);
         let rate =
             Rate::with_period(interval).unwrap_or(Rate::per_second(NonZeroU32::MIN)).allow_burst(burst);
         let clock = GuardClock::default();
@@ -157,16 +163,16 @@ impl Clock for GuardClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use egret_core::quota::Counting;
+    use egret_core::quota::{Counting, Quota, Terms};
     use egret_wire::agent::Attempt;
-    use egret_wire::value::Bytes;
+    use egret_wire::value::{Bytes, Span};
 
     fn gate(units: u32) -> Gate {
-        let (terms, limits) = terms(units);
-        Gate::new(&terms, limits)
+        let (ceiling, limits) = every_second(units);
+        Gate::new(Some(&ceiling), limits)
     }
 
-    fn terms(units: u32) -> (Terms, Arc<Limits>) {
+    fn every_second(units: u32) -> (CallQuota, Arc<Limits>) {
         let terms = Terms {
             quotas: vec![Quota::new(units, Duration::from_secs(1))],
             counting: Counting::Sliding,
@@ -177,13 +183,14 @@ mod tests {
             timeout: Duration::from_secs(1),
             linger: Duration::ZERO,
         };
-        let limits = Arc::new(terms.limits());
-        (terms, limits)
+        let ceiling = CallQuota { units, per: Span(Duration::from_secs(1)), burst: None };
+        (ceiling, Arc::new(terms.limits()))
     }
 
     fn grant(n: u64) -> Grant {
         let question = Bytes(Vec::new());
-        Grant { attempt: Attempt(n, 1, 1, n), service: "s".to_owned(), egress: "e".to_owned(), question }
+        let (service, egress) = ("s".to_owned(), "e".to_owned());
+        Grant { attempt: Attempt(n, 1, 1, n), service, egress, question, not_after_us: None }
     }
 
     #[test]
@@ -231,8 +238,8 @@ mod tests {
             assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
             gate.refund();
         }
-        let (terms, limits) = terms(10);
-        gate.retune(&terms, limits, Instant::ZERO);
+        let (ceiling, limits) = every_second(10);
+        gate.retune(Some(&ceiling), limits, Instant::ZERO);
         (6..10).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
             assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
@@ -256,6 +263,16 @@ mod tests {
         assert!(matches!(gate.pass(at(1_000)), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD));
         gate.hold(grant(3), at(1_500));
         assert!(matches!(gate.pass(at(1_500)), Pass::Wait(until) if until < at(2_010)));
+    }
+
+    #[test]
+    fn a_grant_that_was_too_long_on_its_way_is_given_back() {
+        let mut gate = gate(5);
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        for (not_after_ms, leaves) in [(5_001, true), (5_000, false), (12, false)] {
+            gate.hold(Grant { not_after_us: Some(not_after_ms * 1_000), ..grant(not_after_ms) }, at(5_000));
+            assert_eq!(matches!(gate.pass(at(5_000)), Pass::Go(_)), leaves, "{not_after_ms}");
+        }
     }
 
     #[test]

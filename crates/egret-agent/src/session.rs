@@ -239,6 +239,9 @@ impl Agent {
         self.worker.set_policy(welcome.services);
         self.worker.begin(locals, welcome.egresses, welcome.ledgers);
         let heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 30_000));
+        if let Err(end) = self.tell_clock(&mut socket).await {
+            return end;
+        }
         let mut heard_at = Instant::now();
         let mut ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
         let clock = self.clock;
@@ -271,6 +274,9 @@ impl Agent {
                 }
                 () = sleep_until(ping_at) => {
                     self.worker.tidy();
+                    if let Err(end) = self.tell_clock(&mut socket).await {
+                        return end;
+                    }
                     ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
                     if let Err(end) = transmit(&mut socket, Message::Ping(Vec::new().into())).await {
                         return end;
@@ -278,6 +284,11 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// So that the coordinator can say, on this clock, until when a grant is good.
+    async fn tell_clock(&self, socket: &mut Socket) -> Result<(), End> {
+        send(socket, &AgentMessage::Clock(self.clock.now().as_micros())).await
     }
 
     /// Sends results that are new to this session, then asks for as much work as they were.

@@ -9,8 +9,8 @@ use egret_core::ledger::{LogSnapshot, Snapshot};
 use egret_core::quota::{self, Limits, Quota, Terms};
 use egret_core::time::Instant;
 use egret_wire::agent::{
-    Attempt, CREDIT_PER_EGRESS, CallEnd, Counting, EgressGrant, Grant, InFlight, LedgerEntry, LedgerState,
-    LogState, Protocol, Report, ServicePolicy, Spent,
+    Attempt, CREDIT_PER_EGRESS, CallEnd, CallQuota, Counting, EgressGrant, Grant, InFlight, LedgerEntry,
+    LedgerState, LogState, Protocol, Report, ServicePolicy, Spent,
 };
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
@@ -36,7 +36,6 @@ pub(crate) struct Ended {
 
 struct Service {
     policy: ServicePolicy,
-    terms: Terms,
     limits: Arc<Limits>,
 }
 
@@ -105,12 +104,11 @@ impl Worker {
                 );
                 continue;
             }
-            let terms = terms(&policy);
-            let limits = Arc::new(terms.limits());
+            let limits = Arc::new(limits(&policy));
             for (_, gate) in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
-                gate.retune(&terms, Arc::clone(&limits), now);
+                gate.retune(policy.ceiling.as_ref(), Arc::clone(&limits), now);
             }
-            self.services.insert(policy.id.clone(), Service { policy, terms, limits });
+            self.services.insert(policy.id.clone(), Service { policy, limits });
         }
     }
 
@@ -152,10 +150,11 @@ impl Worker {
     pub(crate) fn ledgers(&self) -> Vec<LedgerEntry> {
         let now = self.clock.now();
         let entry = |((service, egress), gate): (&GateKey, &Gate)| {
-            let Snapshot { logs, rest, .. } = gate.ledger.snapshot(&gate.limits(), now);
+            let Snapshot { logs, rest, sent, .. } = gate.ledger.snapshot(&gate.limits(), now);
             let log = |LogSnapshot { units, span, groups }| LogState { units, span_us: micros(span), groups };
             // Calls in flight are listed by name and reserved again by the coordinator.
-            let state = LedgerState { logs: logs.into_iter().map(log).collect(), in_flight: 0, rest };
+            let logs = logs.into_iter().map(log).collect();
+            let state = LedgerState { logs, in_flight: 0, rest, left: None, sent };
             LedgerEntry { egress: egress.clone(), service: service.clone(), state }
         };
         self.gates.iter().map(entry).collect()
@@ -260,7 +259,7 @@ impl Worker {
     fn gate(&mut self, service: &str, egress: &str) -> Option<&mut Gate> {
         let known = self.services.get(service)?;
         self.egresses.get(egress)?;
-        let fresh = || Gate::new(&known.terms, Arc::clone(&known.limits));
+        let fresh = || Gate::new(known.policy.ceiling.as_ref(), Arc::clone(&known.limits));
         Some(self.gates.entry((service.to_owned(), egress.to_owned())).or_insert_with(fresh))
     }
 
@@ -381,13 +380,10 @@ async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
 }
 
 /// The policy of a service in the ledger's words.
-fn terms(policy: &ServicePolicy) -> Terms {
-    Terms {
-        quotas: policy
-            .quotas
-            .iter()
-            .map(|q| Quota { burst: q.burst, ..Quota::new(q.units, q.per.0) })
-            .collect(),
+fn limits(policy: &ServicePolicy) -> Limits {
+    let quota = |q: &CallQuota| Quota { burst: q.burst, ..Quota::new(q.units, q.per.0) };
+    let terms = Terms {
+        quotas: policy.quotas.iter().map(quota).collect(),
         // The coordinator has turned units into calls.
         cost: 1,
         counting: match policy.counting {
@@ -403,18 +399,25 @@ fn terms(policy: &ServicePolicy) -> Terms {
         max_cool_down: Duration::ZERO,
         timeout: Duration::from_millis(policy.timeout_ms),
         linger: Duration::from_millis(policy.linger_ms),
+    };
+    let limits = terms.limits();
+    if policy.quotas.is_empty() && !policy.is_careful {
+        // All its quotas are shared: none of them is kept here.
+        return Limits { windows: Vec::new(), concurrency: policy.concurrency, ..limits };
     }
+    limits
 }
 
 fn snapshot(state: LedgerState) -> Snapshot {
-    let LedgerState { logs, in_flight, .. } = state;
+    let LedgerState { logs, in_flight, sent, .. } = state;
     let log = |LogState { units, span_us, groups }| LogSnapshot {
         units,
         span: Duration::from_micros(span_us),
         groups,
     };
-    // Rests are the coordinator's business: it grants nothing while one lasts.
-    Snapshot { logs: logs.into_iter().map(log).collect(), in_flight, rest: None, taken: Duration::ZERO }
+    let logs = logs.into_iter().map(log).collect();
+    // Rests, and what services say, are the coordinator's business: it grants nothing against them.
+    Snapshot { logs, in_flight, rest: None, left: None, sent, taken: Duration::ZERO }
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -62,6 +62,8 @@ pub(crate) enum Message {
     Results { agent: AgentId, results: Vec<Judged> },
     /// An agent takes more grants.
     Credit { agent: AgentId, session: u64, grants: u32 },
+    /// What an agent's clock showed a moment ago, in microseconds.
+    Clock { agent: AgentId, session: u64, shown_us: u64 },
     /// An agent has proved who it is.
     Join(Box<Join>, oneshot::Sender<Welcomed>),
     /// A session is over.
@@ -262,6 +264,13 @@ impl Drive {
                 connected.seen = (now, wall_ms());
                 self.scheduler.handle(Event::Credit { agent, grants }, now);
             }
+            Message::Clock { agent, session, shown_us } => {
+                let connected = self.fleet.agents.get_mut(&agent).filter(|a| a.session == session);
+                if let Some(connected) = connected {
+                    connected.clock = Some((shown_us, now));
+                    connected.seen = (now, wall_ms());
+                }
+            }
             Message::Join(join, reply) => {
                 let welcomed = self.welcome(*join, now);
                 // A session that died meanwhile says so itself.
@@ -280,7 +289,7 @@ impl Drive {
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Grant { attempt, job, service, egress, agent } => {
-                self.grant(attempt, job, service, egress, agent);
+                self.grant(attempt, job, service, egress, agent, now);
             }
             Command::Recall { attempt, job, egress } => self.recall(job, attempt, egress),
             Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
@@ -299,6 +308,7 @@ impl Drive {
         service: ServiceId,
         egress: EgressId,
         agent: AgentId,
+        now: Instant,
     ) {
         self.dirty.insert((service, egress));
         let address = self.fleet.address(egress).to_owned();
@@ -311,6 +321,7 @@ impl Drive {
             service: self.services.name(service).to_owned(),
             egress: address,
             question: Bytes(open.question.to_vec()),
+            not_after_us: connected.not_after(now),
         });
         self.granted.insert(agent);
         if let Some(progress) = open.batch.and_then(|batch| self.batches.get_mut(&batch)) {

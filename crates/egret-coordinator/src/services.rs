@@ -102,7 +102,9 @@ fn policy(config: &ServiceConfig) -> ServicePolicy {
         id: config.lookup.id().to_owned(),
         protocol: config.protocol,
         address: config.address.clone(),
-        quotas: calls(config),
+        quotas: config.terms.own_in_calls().iter().map(calls).collect(),
+        is_careful: config.terms.quotas.is_empty(),
+        ceiling: config.terms.ceiling_in_calls().as_ref().map(calls),
         counting: counting(config.terms.counting),
         concurrency: config.terms.concurrency,
         timeout_ms: millis(config.terms.timeout),
@@ -112,13 +114,8 @@ fn policy(config: &ServiceConfig) -> ServicePolicy {
     }
 }
 
-/// What one address may call; empty stands for the careful default on both sides.
-fn calls(config: &ServiceConfig) -> Vec<CallQuota> {
-    if config.terms.quotas.is_empty() {
-        return Vec::new();
-    }
-    let calls = |quota: Quota| CallQuota { units: quota.units, per: Span(quota.per), burst: quota.burst };
-    config.terms.quotas_in_calls().into_iter().map(calls).collect()
+fn calls(quota: &Quota) -> CallQuota {
+    CallQuota { units: quota.units, per: Span(quota.per), burst: quota.burst }
 }
 
 fn counting(counting: Counting) -> agent::Counting {

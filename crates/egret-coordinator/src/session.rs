@@ -237,6 +237,9 @@ impl Session {
             Ok(AgentMessage::Credit(grants)) => {
                 self.tell(DriveMessage::Credit { agent: self.agent, session: self.session, grants }).await
             }
+            Ok(AgentMessage::Clock(shown_us)) => {
+                self.tell(DriveMessage::Clock { agent: self.agent, session: self.session, shown_us }).await
+            }
             Ok(AgentMessage::Hello(_)) => Ok(()),
             Ok(AgentMessage::Unsupported(kind)) => {
                 tracing::warn!(agent = %self.agent, "the agent does not know `{}`", kind.escape_debug());

@@ -120,7 +120,9 @@ impl Ledger {
         let books = self.open(limits);
         books.in_flight += 1;
         if !limits.spacing.is_zero() {
-            books.aside.get_or_insert_default().sent_at = Some(now);
+            let sent_at = &mut books.aside.get_or_insert_default().sent_at;
+            // A grant ahead of its time leaves a spacing after the one before it, not now.
+            *sent_at = Some(sent_at.map_or(now, |last| now.max(last + limits.spacing)));
         }
         books.count_left();
     }
@@ -144,7 +146,17 @@ impl Ledger {
     pub fn refund(&mut self) {
         if let Some(books) = &mut self.books {
             books.in_flight = books.in_flight.saturating_sub(1);
+            if let Some((left, _)) = books.aside.as_mut().and_then(|aside| aside.left.as_mut()) {
+                *left = left.saturating_add(1);
+            }
         }
+    }
+
+    /// Lets the pair wait until then, or until a call has ended: whoever makes its calls knows of more than is known here.
+    pub fn wait_until(&mut self, limits: &Limits, until: Instant) {
+        let stumble = &mut self.open(limits).aside.get_or_insert_default().stumble;
+        let (former, times) = stumble.unwrap_or((until, 0));
+        *stumble = Some((former.max(until), times));
     }
 
     /// Lets the pair wait a moment after the host was not able to send: one without a route would else take every
@@ -161,13 +173,12 @@ impl Ledger {
         self.open(limits).spend(limits, units, at, now);
     }
 
-    /// Charges everything that may have been sent, unknown to us, in a `gap` that ends at `now`.
-    ///
-    /// No window admits more than its units per span, so the tightest one bounds the loss. What was sent
-    /// last may still be counted until its time-out and linger have passed.
-    pub fn spend_gap(&mut self, limits: &Limits, gap: Duration, now: Instant) {
-        let most = limits.most_in(gap).min(limits.windows.iter().map(|w| w.units).max().unwrap_or(0));
-        self.spend(limits, most, now + limits.timeout + limits.linger, now);
+    /// Charges calls that may have been made, unknown to us, until now. What was sent last may still be counted until its
+    /// time-out and linger have passed.
+    pub fn spend_unknown(&mut self, limits: &Limits, calls: u32, now: Instant) {
+        // Beyond the largest quota there is nothing more to forbid.
+        let calls = calls.min(limits.windows.iter().map(|w| w.units).max().unwrap_or(0));
+        self.spend(limits, calls, now + limits.timeout + limits.linger, now);
     }
 
     /// Calls that have not ended.
@@ -206,6 +217,11 @@ impl Ledger {
         if self.books.as_ref().is_some_and(|books| books.is_over(limits, now)) {
             self.books = None;
         }
+        self.books.is_none()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_shed(&self) -> bool {
         self.books.is_none()
     }
 
@@ -285,7 +301,7 @@ impl Books {
         let at = at.min(now + limits.timeout + limits.linger);
         self.touch(limits, now);
         for (log, window) in self.logs.iter_mut().zip(&limits.windows) {
-            log.charge(at, units, window, now);
+            log.charge(at, units.min(log::MOST_CALLS), window, now);
         }
     }
 
@@ -296,7 +312,8 @@ impl Books {
                 self.logs[index] = Log::EMPTY;
             }
         }
-        self.changed_secs = u32::try_from(now.as_micros() / SECOND + 1).unwrap_or(u32::MAX);
+        let changed_secs = u32::try_from(now.as_micros() / SECOND + 1).unwrap_or(u32::MAX);
+        self.changed_secs = self.changed_secs.max(changed_secs);
     }
 
     fn end_flight(&mut self, limits: &Limits, now: Instant) {
@@ -334,11 +351,9 @@ impl Aside {
 }
 
 impl Limits {
-    /// The most calls that these windows let through in `span`.
-    pub fn most_in(&self, span: Duration) -> u32 {
-        let times = |window: &Window| span.as_nanos() / window.span.as_nanos().max(1) + 1;
-        let most = self.windows.iter().map(|w| u128::from(w.units).saturating_mul(times(w))).min();
-        most.map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX))
+    /// The most calls that these windows let through in `span`; `None` if there are none.
+    pub fn most_in(&self, span: Duration) -> Option<u32> {
+        snapshot::most_in(self.windows.iter().map(|window| (window.units, window.span)), span)
     }
 }
 

@@ -143,6 +143,14 @@ impl Quota {
         self.part(self.units)
     }
 
+    /// Units of it that may be used at once: of a token bucket what it holds.
+    pub fn capacity(&self, counting: Counting) -> u32 {
+        match counting {
+            Counting::TokenBucket => self.part(self.burst.unwrap_or(self.units)),
+            _ => self.usable(),
+        }
+    }
+
     /// The same rule in whole calls that count `cost` units each, of the share that may be used; 0 units: not even one
     /// call fits.
     fn in_calls(&self, counting: Counting, cost: u32) -> Self {
@@ -174,10 +182,20 @@ impl Terms {
         self.quotas_in_force().iter().map(|quota| quota.in_calls(self.counting, self.cost)).collect()
     }
 
-    /// What one address by itself must keep so that these terms are never broken, however the remote's windows lie:
-    /// every quota, whoever shares it.
+    /// Those of them that each egress has by itself, as its agent is told them.
+    pub fn own_in_calls(&self) -> Vec<Quota> {
+        self.quotas_in_calls().into_iter().filter(|quota| quota.scope == Scope::Ip).collect()
+    }
+
+    /// What one address may never exceed, whoever shares it: the shortest quota but those of tags, which it may not have.
+    pub fn ceiling_in_calls(&self) -> Option<Quota> {
+        let quotas = self.quotas_in_calls().into_iter();
+        quotas.filter(|quota| !matches!(quota.scope, Scope::Tag(_))).min_by_key(|quota| quota.per)
+    }
+
+    /// What each egress must keep by itself so that these terms are never broken, however the remote's windows lie.
     pub fn limits(&self) -> Limits {
-        self.reduced(&self.quotas_in_calls())
+        self.reduced(&self.own_in_calls())
     }
 
     /// What each egress, and what egresses together, must keep.

@@ -61,11 +61,15 @@ struct Flight {
     shares: Arc<[SharedId]>,
     granted_at: Instant,
     lost_at: Instant,
+    /// Its agent has been asked to give it back.
+    is_recalled: bool,
 }
 
 #[derive(Debug, Default)]
 struct Egress {
     agent: Option<AgentId>,
+    /// It is on the roster.
+    is_listed: bool,
     /// Its address and tags, once an agent has come for it.
     home: Option<(IpAddr, Vec<String>)>,
     /// Lanes with a seat for it.
@@ -78,7 +82,7 @@ struct Agent {
     lead: Lead,
     egresses: BTreeSet<EgressId>,
     /// Seats that had budget when there was no credit.
-    starved: Vec<(ServiceId, EgressId)>,
+    starved: BTreeSet<(ServiceId, EgressId)>,
 }
 
 /// A ledger that several egresses share.
@@ -157,11 +161,15 @@ impl Scheduler {
             }
             Event::Pause(service) => self.set_paused(service, true),
             Event::Resume(service) => self.set_paused(service, false),
-            Event::Forgotten { service, egress, gap } => {
-                let whose = Whose::Own(egress);
-                self.ledger(service, &whose, |ledger, limits| ledger.spend_gap(limits, gap, now));
+            Event::Forgotten { service, whose, calls } => {
+                self.ledger(service, &whose, |ledger, limits| ledger.spend_unknown(limits, calls, now));
             }
-            Event::Spent { service, whose, calls } => self.spent(service, &whose, calls, now),
+            Event::Spent { service, egress, calls } => self.spent(service, egress, calls, now),
+            Event::Late { service, egress, length } => {
+                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
+                    ledger.wait_until(limits, now + length);
+                });
+            }
             Event::Rest { service, egress, length } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
                     ledger.rest_until(limits, now + length, 0, now);
@@ -172,6 +180,9 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
                     ledger.limit_to(limits, calls, reset, now);
                 });
+                if calls == 0 {
+                    self.recall(service, |_, other| other == egress);
+                }
             }
         }
     }
@@ -234,7 +245,8 @@ impl Scheduler {
 
     /// The ledger of a pair, if it has been used.
     pub fn seat(&self, service: ServiceId, egress: EgressId) -> Option<&Ledger> {
-        self.lanes[service.0 as usize].ledger(egress)
+        let seat = self.lanes[service.0 as usize].seats.get(&egress)?;
+        seat.is_used.then_some(&seat.ledger)
     }
 
     /// The ledgers that egresses share at a service, as far as any of them has been used.
@@ -250,10 +262,10 @@ impl Scheduler {
     /// egress's own.
     pub fn outlook(&self, service: ServiceId, egress: EgressId, now: Instant) -> (Ready, Option<Shared<'_>>) {
         let lane = &self.lanes[service.0 as usize];
-        let Some(seat) = lane.seats.get(&egress) else { return (Ready::Now, None) };
-        let mut outlook = (seat.ledger.ready(&lane.rules.own, now), None);
-        for (id, shared) in seat.shares.iter().zip(self.shares(service, egress)) {
-            let both = outlook.0.and(lane.shared_ready(*id, now));
+        let own = lane.seats.get(&egress).map(|seat| seat.ledger.ready(&lane.rules.own, now));
+        let mut outlook = (own.unwrap_or(Ready::Now), None);
+        for shared in self.shares(service, egress) {
+            let both = outlook.0.and(shared.ledger.ready(shared.limits, now));
             if both != outlook.0 {
                 outlook = (both, Some(shared));
             }
@@ -261,11 +273,11 @@ impl Scheduler {
         outlook
     }
 
-    /// What an egress shares with others at a service.
+    /// What an egress shares with others at a service, as far as any of them has used it.
     pub fn shares(&self, service: ServiceId, egress: EgressId) -> impl Iterator<Item = Shared<'_>> {
         let lane = &self.lanes[service.0 as usize];
-        let shares = lane.seats.get(&egress).map(|seat| &*seat.shares).unwrap_or_default();
-        shares.iter().map(|id| {
+        let home = self.egresses.get(egress.0 as usize).and_then(|state| state.home.as_ref());
+        lane.found(home).map(|id| {
             let shared = &lane.shared[id.0 as usize];
             let (scope, limits) = &lane.rules.wide[shared.rule];
             Shared { scope, key: &shared.key, limits, ledger: &shared.ledger }
@@ -318,7 +330,7 @@ impl Scheduler {
     }
 
     fn egress_up(&mut self, egress: EgressId, agent: AgentId, address: IpAddr, tags: Vec<String>) {
-        if !self.roster.contains(&egress) {
+        if !std::mem::replace(&mut self.egress(egress).is_listed, true) {
             self.roster.push(egress);
         }
         self.egress_down(egress);
@@ -366,6 +378,12 @@ impl Scheduler {
         }
         self.meet(service, egress);
         self.take_off(attempt, job, service, egress, now);
+        // Nobody knows when it was granted: whatever it brings says nothing of rests that were remembered.
+        if let Some(flight) = self.flights.get_mut(&attempt) {
+            flight.granted_at = Instant::ZERO;
+        }
+        self.lane(service).make_ready(egress);
+        self.touched.insert(service);
         let waits =
             self.steps.get(&job).is_some_and(|(_, standing)| !matches!(standing, Standing::Running(_)));
         if waits && let Some((step, _)) = self.steps.get(&job).copied() {
@@ -387,7 +405,10 @@ impl Scheduler {
         lane.reserve_all(egress, &shares, now);
         let lost_at = now + LONGEST_HOLD + lane.rules.own.timeout + lane.rules.own.linger;
         lane.overdue.insert((lost_at, attempt));
-        self.flights.insert(attempt, Flight { job, service, egress, shares, granted_at: now, lost_at });
+        self.flights.insert(
+            attempt,
+            Flight { job, service, egress, shares, granted_at: now, lost_at, is_recalled: false },
+        );
     }
 
     /// Changes a ledger and has whoever waits for it looked at again.

@@ -69,6 +69,8 @@ pub enum AgentMessage {
     Hello(Hello),
     /// It takes this many more grants.
     Credit(u32),
+    /// What its clock shows, in microseconds: deadlines of grants are told on it.
+    Clock(u64),
     /// Attempts that ended; each is kept and sent again until acknowledged.
     Results(Vec<Report>),
     /// A message of this kind was not understood.
@@ -193,6 +195,12 @@ pub struct LedgerState {
     /// Milliseconds of rest left, and the refusals in a row behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<(u64, u32)>,
+    /// Calls left by the service's own word, and for how many more milliseconds that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<(u32, u64)>,
+    /// Milliseconds since the latest call was sent, where calls are spaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<u64>,
 }
 
 /// The calls of one window.
@@ -239,8 +247,14 @@ pub struct ServicePolicy {
     pub protocol: Protocol,
     /// `host:port`; over HTTP a base URL that ends in `/`.
     pub address: String,
-    /// What it allows one address, in calls, all at once; empty: the careful default.
+    /// What it allows each address by itself, in calls, all at once. Those that addresses share are the coordinator's.
     pub quotas: Vec<CallQuota>,
+    /// Nobody knows what it allows: the careful default holds.
+    #[serde(default)]
+    pub is_careful: bool,
+    /// What one address may never exceed whoever shares it; for the guard behind the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<CallQuota>,
     /// How it counts.
     pub counting: Counting,
     /// Open calls at a time per egress.
@@ -304,6 +318,9 @@ pub struct Grant {
     pub egress: String,
     /// What to send, whole; over HTTP the path with its query, which begins with `/`.
     pub question: Bytes,
+    /// Not to be sent when the agent's clock shows this or later, in microseconds: it counts as lost then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after_us: Option<u64>,
 }
 
 /// How a call ended.
@@ -373,7 +390,7 @@ pub fn read<'a, M: Deserialize<'a>>(frame: &'a str, known: &[&str]) -> Result<M,
 }
 
 /// The kinds of [`AgentMessage`].
-pub const AGENT_KINDS: [&str; 4] = ["hello", "credit", "results", "unsupported"];
+pub const AGENT_KINDS: [&str; 5] = ["hello", "credit", "clock", "results", "unsupported"];
 /// The kinds of [`CoordinatorMessage`].
 pub const COORDINATOR_KINDS: [&str; 9] =
     ["challenge", "welcome", "grants", "ack", "cancel", "spent", "policy", "going_away", "unsupported"];

@@ -80,6 +80,16 @@ fn a_coordinator_150_ms_further_away_costs_less_than_two_percent() {
 }
 
 #[test]
+fn calls_that_are_spaced_are_not_given_back_by_agents_far_away() {
+    for quotas in [&[(60, 60 * SECOND)][..], &[(300, HOUR)]] {
+        let far = Fleet { link: SECOND / 4, ..fleet(Counting::TwoBucket, quotas, 3.5) };
+        let outcome = far.run();
+        assert_eq!((outcome.refused, outcome.given_back), (0, 0), "{quotas:?}: {outcome:?}");
+        assert!(outcome.utilisation() >= 0.98 - 1.0 / 31.0, "{quotas:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_quota_declared_too_high_is_refused_so_the_remotes_bite() {
     let declared = fleet(Counting::Sliding, &[(12, SECOND)], 30.0);
     let outcome = Fleet { limits: vec![Limit::Sliding { units: 10, per: SECOND }], ..declared }.run();

@@ -70,6 +70,53 @@ async fn what_the_fleet_shares_survives_a_killed_coordinator_and_is_shown() {
     check(&rig, remote, &batch.id, 1).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_quota_is_not_spent_twice_by_a_coordinator_killed_right_after_its_first_use() {
+    let rules = Rules::new().limit(Limit::Sliding { units: 5, per: 3_600 * SECOND });
+    let remote = WhoisRemote::new(rules.networks(8, 64)).start().await.unwrap();
+    let rest = "quotas = [{ units = 60, per = \"1s\" }, { units = 5, per = \"1h\", scope = \"fleet\" }]";
+    let mut rig = Rig::start(&service("w", remote.addr(), rest)).await;
+    (2..6).for_each(|n| rig.agent(n));
+    let batch = rig.submit("service=w", names(20)).await;
+    rig.await_batch(&batch.id, "where the quota ends", |batch| batch.done == 5).await;
+    rig.coordinator.kill();
+    rig.restart();
+    rig.await_agents(4).await;
+    let view = rig.client.quota_of("w", false).await.unwrap();
+    let fleet = view.services[0].budgets.iter().find(|budget| budget.scope == "fleet").expect("it is shown");
+    assert_eq!((fleet.remaining, view.services[0].running), (0, 0), "{view:?}");
+    assert_eq!(remote.shutdown().await.total.tally.calls, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_was_granted_before_it_stood_still_is_not_sent_when_it_wakes() {
+    let remote = remote(8).await;
+    let rest = "quotas = [{ units = 60, per = \"1s\" }, { units = 6, per = \"1s\", scope = \"fleet\" }]\n\
+                timeout = \"1s\"\nlinger = \"0s\"";
+    let mut rig = Rig::start(&service("w", remote.addr(), rest)).await;
+    (2..4).for_each(|n| rig.agent(n));
+    rig.agents[0].signal("STOP");
+    let batch = rig.submit("service=w", names(60)).await;
+    rig.await_batch(&batch.id, "carried on by the other", |batch| batch.done >= 20).await;
+    rig.agents[0].signal("CONT");
+    check(&rig, remote, &batch.id, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_keep_what_an_egress_has_by_itself_and_neither_tags_nor_restarts_close_them() {
+    let remote = WhoisRemote::new(Rules::new()).start().await.unwrap();
+    let rest = "quotas = [{ units = 60, per = \"1s\" }, { units = 9000, per = \"1d\", scope = \"fleet\" }, \
+                { units = 2, per = \"1h\", scope = \"tag:eu\" }]";
+    let mut rig = Rig::start(&service("w", remote.addr(), rest)).await;
+    rig.agent(2);
+    for _ in 0..2 {
+        let batch = rig.submit("service=w", names(30)).await;
+        rig.await_batch(&batch.id, "done", |batch| batch.done == 30).await;
+        rig.agents.remove(0).kill();
+        rig.agent(2);
+    }
+}
+
 #[test]
 fn four_addresses_of_one_ipv6_64_are_one_egress_and_keep_one_quota() {
     let addresses: Vec<String> = (1..6).map(|n| format!("fd00:e::{n}")).collect();

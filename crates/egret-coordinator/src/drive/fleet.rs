@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use egret_core::id::{AgentId, EgressId};
+use egret_core::scheduler::LONGEST_HOLD;
 use egret_core::time::Instant;
 use egret_wire::agent::{Attempt, Grant};
 use egret_wire::api::{EgressView, Liveness};
@@ -29,6 +30,19 @@ pub(crate) struct Connected {
     /// Attempts given up in this turn, likewise.
     pub(crate) cancels: Vec<Attempt>,
     pub(crate) seen: (Instant, u64),
+    /// What its clock showed, in microseconds, when we heard of it: it showed more by then.
+    pub(crate) clock: Option<(u64, Instant)>,
+}
+
+impl Connected {
+    /// Until when a grant of now is good, on the agent's clock: never later than the grant may leave, since word of the
+    /// clock took its time and the clocks differ by less than a thousandth.
+    pub(crate) fn not_after(&self, now: Instant) -> Option<u64> {
+        let (shown_us, heard_at) = self.clock?;
+        let since = now.since(heard_at);
+        let ahead = (since - since / 1_000) + LONGEST_HOLD;
+        Some(shown_us.saturating_add(u64::try_from(ahead.as_micros()).unwrap_or(u64::MAX)))
+    }
 }
 
 /// An address as remotes see it.

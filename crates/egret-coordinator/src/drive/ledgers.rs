@@ -1,13 +1,15 @@
 //! Ledgers on their way to the disk: at checkpoints, at logins, and when somebody reports what others spent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use egret_core::id::{EgressId, ServiceId};
-use egret_core::scheduler::{Event, Shared, Whose};
+use egret_core::ledger::Ledger;
+use egret_core::scheduler::{Event, Shared};
 use egret_core::time::Instant;
 use egret_store::{Commit, EgressRow, LedgerRow};
 use egret_wire::agent::{LedgerState, Spent};
 
+use super::fleet::home;
 use super::{Drive, memory};
 use crate::clock::wall_ms;
 use crate::session::Outgoing;
@@ -23,12 +25,13 @@ impl Drive {
         let mut stamped: BTreeSet<String> =
             self.fleet.ids().map(|egress| self.fleet.address(egress).to_owned()).collect();
         for service in self.services.ids() {
-            for (name, state) in self.shared_states(service, now) {
-                if services.contains(&service) {
-                    rows.push(self.row(name.clone(), service, taken_ms, &state));
-                }
-                stamped.insert(name);
-            }
+            stamped.extend(
+                self.scheduler.shared(service).map(|shared| memory::shared_name(shared.scope, shared.key)),
+            );
+        }
+        for service in services {
+            let states = self.shared_states(service, now).into_iter();
+            rows.extend(states.map(|(name, state)| self.row(name, service, taken_ms, &state)));
         }
         rows.extend(stamped.iter().map(|name| memory::stamp(name, taken_ms, is_clean)));
         rows.extend(
@@ -41,9 +44,39 @@ impl Drive {
 
     /// The ledgers that egresses share at a service, by the names they are kept under.
     fn shared_states(&self, service: ServiceId, now: Instant) -> Vec<(String, LedgerState)> {
-        let shared = self.scheduler.shared(service).filter(|shared| !shared.limits.windows.is_empty());
-        let state = |shared: Shared<'_>| memory::to_state(shared.ledger.snapshot(shared.limits, now));
-        shared.map(|shared| (memory::shared_name(shared.scope, shared.key), state(shared))).collect()
+        let state = |shared: Shared<'_>| {
+            let snapshot = shared.ledger.snapshot(shared.limits, now);
+            let says_nothing = shared.limits.windows.is_empty() && snapshot.is_empty();
+            let name = memory::shared_name(shared.scope, shared.key);
+            (!says_nothing).then(|| (name, memory::to_state(snapshot)))
+        };
+        self.scheduler.shared(service).filter_map(state).collect()
+    }
+
+    /// What an egress shares with others, used or not, as it is written down before anything is granted.
+    pub(super) fn shared_rows_at(
+        &self,
+        address: &str,
+        tags: &[String],
+        taken_ms: u64,
+        now: Instant,
+    ) -> Vec<LedgerRow> {
+        let mut rows = Vec::new();
+        for service in self.services.ids() {
+            let mut states: HashMap<String, LedgerState> =
+                self.shared_states(service, now).into_iter().collect();
+            let wide =
+                self.scheduler.rules(service).wide.iter().filter(|(_, limits)| !limits.windows.is_empty());
+            for (scope, limits) in wide {
+                let Some(key) = scope.key(home(address), tags) else { continue };
+                let name = memory::shared_name(scope, &key);
+                let fresh = || memory::to_state(Ledger::default().snapshot(limits, now));
+                let state = states.remove(&name).unwrap_or_else(fresh);
+                rows.push(memory::stamp(&name, taken_ms, false));
+                rows.push(self.row(name, service, taken_ms, &state));
+            }
+        }
+        rows
     }
 
     /// Counts what others have spent from an egress, and lets its agent count it as well. What is returned must be on
@@ -55,7 +88,7 @@ impl Drive {
         calls: u32,
         now: Instant,
     ) -> (Vec<LedgerRow>, EgressRow) {
-        self.scheduler.handle(Event::Spent { service, whose: Whose::Own(egress), calls }, now);
+        self.scheduler.handle(Event::Spent { service, egress, calls }, now);
         // Only an agent that has heard of it still knows all that was spent.
         let memory = self.rng.u64(..);
         let service_id = self.services.name(service).to_owned();

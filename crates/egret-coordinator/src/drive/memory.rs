@@ -25,8 +25,8 @@ const CLEAN: &[u8] = b"clean";
 pub(crate) struct Memory {
     /// Egress → service → checkpoint.
     ledgers: HashMap<String, HashMap<String, (u64, LedgerState)>>,
-    /// Egresses whose ledgers cannot all be read.
-    unreadable: HashSet<String>,
+    /// Ledgers that cannot be read, by egress and service.
+    unreadable: HashSet<(String, String)>,
     owners: HashMap<String, EgressRow>,
     /// Egress → when its last checkpoint was taken, in milliseconds since 1970, and whether that was at an
     /// orderly stop, with nothing under way.
@@ -51,7 +51,7 @@ impl Memory {
                         row.egress,
                         row.service
                     );
-                    memory.unreadable.insert(row.egress);
+                    memory.unreadable.insert((row.egress, row.service));
                 }
             }
         }
@@ -72,16 +72,22 @@ impl Memory {
         Some(from_state(state.clone()).aged(at_least, Duration::from_millis(elapsed_ms)))
     }
 
+    /// Whether an earlier start kept this ledger, readable or not.
+    pub(crate) fn has(&self, egress: &str, service: &str) -> bool {
+        self.ledgers.get(egress).is_some_and(|ledgers| ledgers.contains_key(service))
+            || self.unreadable.contains(&(egress.to_owned(), service.to_owned()))
+    }
+
     /// Every egress that was ever seen.
     pub(crate) fn egresses(&self) -> impl Iterator<Item = &str> {
         self.owners.keys().map(String::as_str)
     }
 
-    /// How much time of an egress nobody remembers, if its agent did not live through it.
+    /// How much time of a ledger nobody remembers, if the agent of its egress did not live through it.
     ///
     /// Nothing was granted later than a lease after the last checkpoint, however long ago that is.
-    pub(crate) fn gap(&self, egress: &str, now_ms: u64) -> Duration {
-        if self.unreadable.contains(egress) {
+    pub(crate) fn gap(&self, egress: &str, service: &str, now_ms: u64) -> Duration {
+        if self.unreadable.contains(&(egress.to_owned(), service.to_owned())) {
             return Duration::MAX;
         }
         match self.stamps.get(egress) {
@@ -111,28 +117,29 @@ pub(crate) fn shared_name(scope: &Scope, key: &ScopeKey) -> String {
 
 /// A snapshot as it is kept and sent.
 pub(crate) fn to_state(snapshot: Snapshot) -> LedgerState {
-    let Snapshot { logs, in_flight, rest, .. } = snapshot;
+    let Snapshot { logs, in_flight, rest, left, sent, .. } = snapshot;
     let log = |LogSnapshot { units, span, groups }| LogState {
         units,
         span_us: u64::try_from(span.as_micros()).unwrap_or(u64::MAX),
         groups,
     };
-    LedgerState { logs: logs.into_iter().map(log).collect(), in_flight, rest }
+    LedgerState { logs: logs.into_iter().map(log).collect(), in_flight, rest, left, sent }
 }
 
 fn from_state(state: LedgerState) -> Snapshot {
-    let LedgerState { logs, in_flight, rest } = state;
+    let LedgerState { logs, in_flight, rest, left, sent } = state;
     let log = |LogState { units, span_us, groups }| LogSnapshot {
         units,
         span: Duration::from_micros(span_us),
         groups,
     };
-    Snapshot { logs: logs.into_iter().map(log).collect(), in_flight, rest, taken: Duration::ZERO }
+    let logs = logs.into_iter().map(log).collect();
+    Snapshot { logs, in_flight, rest, left, sent, taken: Duration::ZERO }
 }
 
 /// What an agent knows of a pair. Its calls in flight are adopted by name.
 pub(crate) fn from_agent(state: LedgerState) -> Snapshot {
-    Snapshot { in_flight: 0, rest: None, ..from_state(state) }
+    Snapshot { in_flight: 0, rest: None, left: None, ..from_state(state) }
 }
 
 #[cfg(test)]
@@ -147,24 +154,25 @@ mod tests {
     #[test]
     fn checkpoints_age_by_the_wall_clock_less_its_slack() {
         let log = LogState { units: 5, span_us: 60_000_000, groups: vec![(100_000, 2)] };
-        let state = LedgerState { logs: vec![log], in_flight: 1, rest: Some((30_000, 2)) };
+        let state =
+            LedgerState { logs: vec![log], in_flight: 1, rest: Some((30_000, 2)), left: None, sent: None };
         let memory = Memory::new(vec![row("e", 1_000_000, &state), stamp("e", 1_001_000, false)], Vec::new());
         let aged = memory.checkpoint("e", "s", 1_010_000).unwrap();
         let (groups, taken) = (&aged.logs[0].groups, aged.taken);
         assert_eq!((&groups[..], aged.in_flight, aged.rest), (&[(5_100_000, 2)][..], 1, Some((20_000, 2))));
         assert_eq!(taken, Duration::from_secs(5), "not older than is certain");
-        assert_eq!(memory.gap("e", 1_010_000), Duration::from_millis(14_000));
+        assert_eq!(memory.gap("e", "s", 1_010_000), Duration::from_millis(14_000));
         assert_eq!(
-            memory.gap("e", 9_000_000),
+            memory.gap("e", "s", 9_000_000),
             Duration::from_secs(15),
             "nothing is granted without checkpoints"
         );
-        assert_eq!(memory.gap("other", 9_000_000), Duration::MAX, "never written down");
+        assert_eq!(memory.gap("other", "s", 9_000_000), Duration::MAX, "never written down");
         let clean = Memory::new(vec![stamp("e", 1_000, true)], Vec::new());
-        assert_eq!(clean.gap("e", 9_000_000), Duration::ZERO);
+        assert_eq!(clean.gap("e", "s", 9_000_000), Duration::ZERO);
         let back = memory.checkpoint("e", "s", 900_000).unwrap();
         assert_eq!(back.logs[0].groups, [(100_000, 2)], "a clock that went back makes nothing older");
-        assert_eq!(memory.gap("e", 900_000), Duration::MAX);
+        assert_eq!(memory.gap("e", "s", 900_000), Duration::MAX);
     }
 
     #[test]
@@ -173,7 +181,7 @@ mod tests {
         old.state = br#"{"charges":[[100,2]]}"#.to_vec();
         let memory = Memory::new(vec![old, stamp("e", 1_001_000, true)], Vec::new());
         assert_eq!(
-            (memory.checkpoint("e", "s", 1_010_000), memory.gap("e", 1_010_000)),
+            (memory.checkpoint("e", "s", 1_010_000), memory.gap("e", "s", 1_010_000)),
             (None, Duration::MAX)
         );
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use egret_core::ledger::LONGEST_NAMED;
 use egret_core::scheduler::{Event, Settlement};
 use egret_core::time::Instant;
 use egret_lookup::Verdict;
 use egret_store::EndState;
-use egret_wire::agent::{Attempt, Report};
+use egret_wire::agent::{Attempt, CallEnd, Report};
 use egret_wire::api::AttemptView;
 use egret_wire::value::Time;
 
@@ -45,6 +46,14 @@ impl Drive {
             // A service that is no longer configured: there is no budget to charge and no job of it.
             return false;
         };
+        if self.fleet.egress(egress).owner != agent {
+            tracing::warn!(
+                agent = %agent,
+                egress = self.fleet.address(egress),
+                "a result for an egress that another agent speaks for is left out"
+            );
+            return false;
+        }
         if matches!(judged.verdict, Some(Verdict::Blocked)) && !self.scheduler.is_paused(service) {
             tracing::error!(
                 service = self.services.name(service),
@@ -59,18 +68,27 @@ impl Drive {
         if self.scheduler.running(job) == Some(attempt) {
             self.no_longer_running(job);
         }
-        let settlement = settlement(&judged);
+        let settlement = match settlement(&judged) {
+            Settlement::Refused { named: Some(wait) } => {
+                let waited = Duration::from_millis(judged.report.since_ms);
+                Settlement::Refused { named: Some(wait.saturating_sub(waited)) }
+            }
+            settlement => settlement,
+        };
         self.dirty.insert((service, egress));
         let Report { held_ms, took_ms, since_ms, ready_in_ms, .. } = judged.report;
         let at_agent = Some(Duration::from_millis(held_ms.saturating_add(took_ms).saturating_add(since_ms)));
         self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
-        if let Some((units, reset)) = judged.left {
+        // What it says of times counts from the answer, which may have waited for a new session.
+        let since = Duration::from_millis(since_ms);
+        if let Some((units, reset)) = judged.left.map(|(units, reset)| (units, reset.saturating_sub(since))) {
             let calls = units / self.services.config(service).terms.cost.max(1);
             self.scheduler.handle(Event::Left { service, egress, calls, reset }, now);
         }
-        if let Some(reset) = ready_in_ms.map(Duration::from_millis) {
+        if let Some(length) = ready_in_ms.map(Duration::from_millis) {
             // The agent knows of more than we do: it is asked again when its own ledger lets a call leave.
-            self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
+            let length = length.saturating_sub(since).min(LONGEST_NAMED);
+            self.scheduler.handle(Event::Late { service, egress, length }, now);
         }
         if settlement == Settlement::Answered {
             self.answered.insert((service, egress), now);
@@ -99,7 +117,10 @@ impl Drive {
             |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
         let Some(open) = self.jobs.get_mut(&job) else { return false };
         let refused = view.outcome == egret_wire::api::AttemptOutcome::Refused;
-        open.note(view);
+        if judged.report.end != CallEnd::Withdrawn {
+            // What never left is no attempt.
+            open.note(view);
+        }
         let batch = open.batch;
         let next = open.after(judged, egress, answers, &mut self.rng, now);
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {

@@ -1,5 +1,7 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
+mod stories;
+
 use super::*;
 use crate::config::Config;
 use egret_store::{AgentRow, EgressRow, LedgerRow, SqliteStore};
@@ -96,7 +98,7 @@ fn granted(frames: &mut mpsc::Receiver<Outgoing>) -> Vec<Grant> {
 fn spent(memory: u64) -> Memory {
     let wall = wall_ms();
     let log = LogState { units: 10, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 10)] };
-    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None };
+    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
     let row = LedgerRow {
         egress: ADDRESS.to_owned(),
         service: "w".to_owned(),

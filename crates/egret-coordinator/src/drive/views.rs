@@ -1,12 +1,12 @@
 //! What the drive knows, in the shapes of the API.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use egret_core::id::{AgentId, EgressId, JobId, ServiceId};
 use egret_core::ledger::{Ledger, Ready, Rest};
 use egret_core::quota::{Limits, Quota, Window};
 use egret_core::scheduler::Shared;
-use egret_core::scope::Scope;
+use egret_core::scope::{Scope, ScopeKey};
 use egret_core::time::Instant;
 use egret_wire::api::{AttemptView, BudgetView, HeldBy, JobState, ServiceQuota};
 use egret_wire::value::Time;
@@ -86,7 +86,10 @@ impl Drive {
             let of = Budget { limits, ledger: used.unwrap_or(&fresh), key: address, ready, held_by };
             budgets.extend(self.budgets(service, |scope| *scope == Scope::Ip, &of, now));
         }
-        let shared = self.scheduler.shared(service).filter(|_| only.is_none());
+        let shared: Vec<Shared<'_>> = match only.map(|address| self.fleet.find(address)) {
+            None => self.scheduler.shared(service).collect(),
+            Some(egress) => egress.into_iter().flat_map(|e| self.scheduler.shares(service, e)).collect(),
+        };
         for Shared { scope, key, limits, ledger } in shared {
             let (key, ready) = (key.to_string(), ledger.ready(limits, now));
             let of = Budget { limits, ledger, key: &key, ready, held_by: None };
@@ -119,6 +122,10 @@ impl Drive {
             Ready::OnCompletion => None,
         };
         let rest = of.ledger.rest().filter(|rest| rest.until > now);
+        let empty = of.ledger.left(now).filter(|(left, _)| *left == 0);
+        let cooling = rest.map(|rest| (rest.until, why(&rest)));
+        let cooling =
+            cooling.or(empty.map(|(_, until)| (until, "the service says that nothing is left".to_owned())));
         let terms = &self.services.config(service).terms;
         let quotas = terms.quotas_in_force();
         let view = |(index, quota): (usize, &Quota)| {
@@ -128,12 +135,12 @@ impl Drive {
                 key: of.key.to_owned(),
                 quota: rule(quota),
                 used,
-                remaining: quota.usable().saturating_sub(used),
+                remaining: quota.capacity(terms.counting).saturating_sub(used),
                 next_at,
                 held_by: of.held_by.clone(),
                 resets_at: time(of.ledger.resets_at(of.limits, index, now)),
-                cooling_until: rest.map(|rest| time(rest.until)),
-                cooling_why: rest.map(|rest| why(&rest)),
+                cooling_until: cooling.as_ref().map(|(until, _)| time(*until)),
+                cooling_why: cooling.as_ref().map(|(_, why)| why.clone()),
                 refusals: of.ledger.rest().map_or(0, |rest| rest.refusals),
             }
         };
@@ -150,13 +157,18 @@ impl Drive {
         let tightest = |scope: &Scope| {
             quotas.iter().filter(|q| q.scope == *scope).map(per_minute).fold(f64::INFINITY, f64::min)
         };
-        let mut capacity = tightest(&Scope::Ip) * self.fleet.up() as f64;
-        for (scope, limits) in &self.scheduler.rules(service).wide {
-            if !limits.windows.is_empty() {
-                let keys: BTreeSet<_> =
-                    self.fleet.homes().filter_map(|(ip, tags)| scope.key(ip, tags)).collect();
-                capacity = capacity.min(tightest(scope) * keys.len() as f64);
-            }
+        let own = tightest(&Scope::Ip);
+        let mut capacity = own * self.fleet.up() as f64;
+        for (scope, _) in
+            self.scheduler.rules(service).wide.iter().filter(|(_, limits)| !limits.windows.is_empty())
+        {
+            let mut members = BTreeMap::<Option<ScopeKey>, usize>::new();
+            self.fleet.homes().for_each(|(ip, tags)| *members.entry(scope.key(ip, tags)).or_default() += 1);
+            let together = members.into_iter().map(|(key, count)| match key {
+                Some(_) => tightest(scope).min(own * count as f64),
+                None => own * count as f64,
+            });
+            capacity = capacity.min(together.sum());
         }
         // No quota of its own, and nobody up: nothing.
         if capacity.is_finite() { capacity } else { 0.0 }

@@ -1,5 +1,6 @@
 //! Agents coming and going.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
@@ -8,7 +9,7 @@ use egret_core::quota::Window;
 use egret_core::scheduler::{Event, Whose};
 use egret_core::time::Instant;
 use egret_store::{AgentRow, EgressRow, LedgerRow};
-use egret_wire::agent::{EgressGrant, InFlight, LedgerEntry};
+use egret_wire::agent::{EgressGrant, InFlight, LedgerEntry, LedgerState};
 use tokio::sync::mpsc;
 
 use super::fleet::{Egress, home};
@@ -30,6 +31,14 @@ pub(crate) struct Join {
     pub(crate) ledgers: Vec<LedgerEntry>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
+}
+
+impl Join {
+    /// What it has counted for an egress, by service.
+    fn counted(&self, address: &str) -> HashMap<&str, &LedgerState> {
+        let of = self.ledgers.iter().filter(|entry| entry.egress == address);
+        of.map(|entry| (entry.service.as_str(), &entry.state)).collect()
+    }
 }
 
 /// What the session must write down and say before it gets grants.
@@ -68,8 +77,13 @@ impl Drive {
             if *shown != Some(self.fleet.egress(egress).memory) {
                 welcomed.ledgers.extend(self.ledgers_of(egress, now));
             }
+            let tags = &join.agent.tags;
+            self.remember_shared(address, tags, now);
+            let (home, own_tags) = (home(address), tags.clone());
+            self.scheduler.handle(Event::EgressUp { egress, agent, address: home, tags: own_tags }, now);
             let used = self.services.ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
             welcomed.rows.extend(used.map(|service| self.ledger_row(service, egress, now_ms, now)));
+            welcomed.rows.extend(self.shared_rows_at(address, tags, now_ms, now));
             welcomed.rows.push(memory::stamp(address, now_ms, false));
             let memory = self.rng.u64(..);
             welcomed.owners.push(EgressRow { address: address.clone(), agent, memory, since_ms: now_ms });
@@ -82,11 +96,6 @@ impl Drive {
             state.seen_ms = Some(now_ms);
             egresses.push(egress);
             welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
-        }
-        for egress in &egresses {
-            let (egress, address) = (*egress, home(self.fleet.address(*egress)));
-            let tags = join.agent.tags.clone();
-            self.scheduler.handle(Event::EgressUp { egress, agent, address, tags }, now);
         }
         self.adopt(&join.in_flight, &egresses, now);
         let name = join.agent.name;
@@ -106,6 +115,7 @@ impl Drive {
             grants: Vec::new(),
             cancels: Vec::new(),
             seen,
+            clock: None,
         };
         self.fleet.agents.insert(agent, connected);
         welcomed
@@ -126,60 +136,83 @@ impl Drive {
             seen_ms: None,
         });
         let unbroken = owner.is_some() && (agent, Some(memory)) == (join.agent.id, shown);
-        let gap = self.memory.gap(address, now_ms);
+        let mut counted = join.counted(address);
         for service in self.services.ids().collect::<Vec<_>>() {
-            let kept = self.memory.checkpoint(address, self.services.name(service), now_ms);
-            let theirs =
-                join.ledgers.iter().find(|e| e.egress == address && e.service == self.services.name(service));
-            let counted = theirs.map(|entry| memory::from_agent(entry.state.clone())).unwrap_or_default();
+            let name = self.services.name(service).to_owned();
+            let kept = self.memory.checkpoint(address, &name, now_ms);
+            let counted = counted.remove(name.as_str()).map(|state| memory::from_agent(state.clone()));
             match (owner, unbroken) {
                 (None, _) => {
                     self.meet(service, egress, now);
-                    self.remember(service, egress, counted, now);
+                    self.remember(service, egress, counted.unwrap_or_default(), now);
                 }
                 (Some(_), true) => {
-                    let rest = kept.and_then(|kept| kept.rest);
-                    self.remember(service, egress, Snapshot { rest, ..counted }, now);
+                    let (rest, left) = kept.as_ref().map_or((None, None), |kept| (kept.rest, kept.left));
+                    // What it has no ledger of any more was over by its quotas of then.
+                    let known = counted.or(kept.map(Snapshot::over)).unwrap_or_default();
+                    self.remember(service, egress, Snapshot { rest, left, ..known }, now);
                 }
                 (Some(_), false) => {
+                    let gap = self.memory.gap(address, &name, now_ms);
+                    let calls = self.most_in(service, kept.as_ref(), gap);
                     self.remember(service, egress, kept.unwrap_or_default(), now);
-                    self.remember(service, egress, counted, now);
+                    self.remember(service, egress, counted.unwrap_or_default(), now);
                     if !gap.is_zero() {
-                        self.scheduler.handle(Event::Forgotten { service, egress, gap }, now);
+                        self.forget(service, Whose::Own(egress), calls, now);
+                        self.dirty.insert((service, egress));
                     }
                 }
             }
-            self.remember_shared(service, address, &join.agent.tags, now);
         }
         egress
     }
 
+    /// The most calls that one egress may have made in a gap: by the quotas of then, if they are known.
+    fn most_in(&self, service: ServiceId, kept: Option<&Snapshot>, gap: Duration) -> u32 {
+        let own = &self.scheduler.rules(service).own;
+        kept.and_then(|kept| kept.most_in(gap)).or_else(|| own.most_in(gap)).unwrap_or(u32::MAX)
+    }
+
+    fn forget(&mut self, service: ServiceId, whose: Whose, calls: u32, now: Instant) {
+        self.scheduler.handle(Event::Forgotten { service, whose, calls }, now);
+    }
+
     /// What this egress shares with others, as far as it is not known yet in this start.
     ///
-    /// Since the last checkpoint no more was spent than the shared quota lets through, and no more than all that
-    /// share it may spend by themselves.
-    fn remember_shared(&mut self, service: ServiceId, address: &str, tags: &[String], now: Instant) {
+    /// Every login writes down what its egresses share before any of it is granted, so what an earlier start did not
+    /// keep is a quota that is new: it counts from now on. Since the last checkpoint no more was spent than the shared
+    /// quota lets through, and no more than all that share it may spend by themselves.
+    fn remember_shared(&mut self, address: &str, tags: &[String], now: Instant) {
         let now_ms = wall_ms();
-        let rules = self.scheduler.rules(service).clone();
-        for (scope, limits) in rules.wide.iter().filter(|(_, limits)| !limits.windows.is_empty()) {
-            let Some(key) = scope.key(home(address), tags) else { continue };
-            let name = memory::shared_name(scope, &key);
-            if !self.met.insert((service, name.clone())) {
-                continue;
-            }
-            let Some(snapshot) = self.memory.checkpoint(&name, self.services.name(service), now_ms) else {
-                continue;
-            };
-            let gap = self.memory.gap(&name, now_ms);
-            // Tags of other egresses are not kept: any of them may have had it.
-            let shares = |other: &&str| scope.key(home(other), &[]).is_none_or(|other| other == key);
-            let members = u32::try_from(self.memory.egresses().filter(shares).count()).unwrap_or(u32::MAX);
-            let alone = if rules.own.windows.is_empty() { u32::MAX } else { rules.own.most_in(gap) };
-            let calls = limits.most_in(gap).min(alone.saturating_mul(members.max(1)));
-            let whose = || Whose::Shared(scope.clone(), key.clone());
-            self.scheduler.handle(Event::Remember { service, whose: whose(), snapshot }, now);
-            if !gap.is_zero() {
-                self.scheduler.handle(Event::Spent { service, whose: whose(), calls }, now);
+        for service in self.services.ids().collect::<Vec<_>>() {
+            let name = self.services.name(service).to_owned();
+            for (scope, limits) in self.scheduler.rules(service).wide.clone() {
+                let Some(key) = scope.key(home(address), tags) else { continue };
+                let shared = memory::shared_name(&scope, &key);
+                if !self.met.insert((service, shared.clone())) || !self.memory.has(&shared, &name) {
+                    continue;
+                }
+                let kept = self.memory.checkpoint(&shared, &name, now_ms);
+                let gap = self.memory.gap(&shared, &name, now_ms);
+                let then = kept.as_ref().and_then(|kept| kept.most_in(gap)).or_else(|| limits.most_in(gap));
+                // Tags of other egresses are not kept: any of them may have had it.
+                let shares = |other: &&str| scope.key(home(other), &[]).is_none_or(|other| other == key);
+                let alone = self.memory.egresses().filter(shares).fold(0u32, |sum, other| {
+                    let kept = self.memory.checkpoint(other, &name, now_ms);
+                    sum.saturating_add(self.most_in(service, kept.as_ref(), gap))
+                });
+                let whose = Whose::Shared(scope, key);
+                if let Some(snapshot) = kept {
+                    self.scheduler.handle(Event::Remember { service, whose: whose.clone(), snapshot }, now);
+                }
+                if let Some(then) = then.filter(|_| !gap.is_zero()) {
+                    self.forget(
+                        service,
+                        whose,
+                        if gap == Duration::MAX { then } else { then.min(alone) },
+                        now,
+                    );
+                }
             }
         }
     }
@@ -198,7 +231,7 @@ impl Drive {
                 self.remember(service, egress, Snapshot { logs, ..Snapshot::default() }, now);
             }
             NewEgress::Wait => {
-                self.scheduler.handle(Event::Forgotten { service, egress, gap: Duration::MAX }, now);
+                self.forget(service, Whose::Own(egress), u32::MAX, now);
                 self.dirty.insert((service, egress));
             }
         }
@@ -232,6 +265,10 @@ impl Drive {
             }
             let job = JobId(attempt.0);
             let attempt = AttemptId { start: attempt.2, count: attempt.3 };
+            if self.scheduler.expects(attempt) {
+                // Adopted at an earlier login.
+                continue;
+            }
             self.scheduler.handle(Event::Adopt { attempt, job, service, egress }, now);
             self.dirty.insert((service, egress));
             let adopted = self.scheduler.running(job) == Some(attempt);

@@ -1,7 +1,7 @@
 //! The calls of one window, in at most 32 groups: exact for 31 units, and never loose above.
 //!
 //! A group knows how many calls it holds and when the youngest of them was charged; it leaves, whole, one span
-//! after that. A new call joins the newest group until that holds one part in 31 of the units, or has waited for one
+//! after that. A new call joins the newest group until that holds one part in 31 of the units, or was idle for one
 //! part in 31 of the span. So no call leaves too early, and what waiting for the youngest of a group costs is below
 //! one part in 31 of a steady flow and next to nothing of bursts. All of it is 200 bytes, whatever the quota.
 //!
@@ -13,6 +13,8 @@ use crate::quota::{GROUPS, Window};
 use crate::time::Instant;
 
 const CAPACITY: usize = GROUPS as usize;
+/// Calls that a log can count, more than twice the largest quota.
+pub(super) const MOST_CALLS: u32 = GROUPS * u16::MAX as u32;
 /// Groups between the oldest and the newest.
 const BETWEEN: usize = CAPACITY - 2;
 
@@ -152,7 +154,9 @@ impl Log {
         if let Some(nth) = neighbour {
             let cell = self.cell(nth);
             let joined = cell.count.checked_add(count);
-            let is_near = || instant(cell.tick(), shift, now).later(window.near_us) > at;
+            // Not far from it in either direction: nobody waits for a time-out that somebody else had.
+            let gap_us = instant(cell.tick(), shift, now).as_micros().abs_diff(at.as_micros());
+            let is_near = || gap_us < window.near_us;
             if let Some(joined) = joined.filter(|n| cell.tick() == tick || *n <= window.group && is_near()) {
                 *self.cell_mut(nth) = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
                 self.total += u32::from(count);
@@ -179,11 +183,14 @@ impl Log {
         let pair = |nth: usize| (self.cell(nth), self.cell(nth + 1));
         let cost = |nth: &usize| {
             let (older, younger) = pair(*nth);
-            u64::from(older.count) * u64::from(younger.tick().wrapping_sub(older.tick()))
+            // Two that fit into one, if there are any: otherwise calls would be forgotten.
+            let fits = older.count.checked_add(younger.count).is_some();
+            let delay = u64::from(older.count) * u64::from(younger.tick().wrapping_sub(older.tick()));
+            (!fits, delay)
         };
         let place = (0..CAPACITY - 1).min_by_key(cost).unwrap_or(0);
         let (older, younger) = pair(place);
-        // Beyond 65,535 calls in every second group, more than twice the largest quota, the rest is not counted.
+        // With 32 groups of which no two fit into one there are more calls than in any quota: what is cut is over and above.
         let joined = older.count.saturating_add(younger.count);
         self.total -= u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
         *self.cell_mut(place + 1) = Cell::new(younger.tick(), joined);

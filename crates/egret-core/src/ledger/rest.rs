@@ -90,9 +90,16 @@ impl Ledger {
         let until = now + reset.min(LONGEST_NAMED);
         let left = left.saturating_sub(self.in_flight());
         let said = &mut self.open(limits).aside.get_or_insert_default().left;
-        if said.is_none_or(|(former, former_until)| former_until <= now || left <= former) {
-            *said = Some((left, until));
-        }
+        // Several limits may be told of in turn: each holds until it has passed.
+        *said = Some(match said.filter(|(_, until)| *until > now) {
+            Some((former, former_until)) => (former.min(left), former_until.max(until)),
+            None => (left, until),
+        });
+    }
+
+    /// What the remote said is left, and until when, if that still holds.
+    pub fn left(&self, now: Instant) -> Option<(u32, Instant)> {
+        self.books.as_ref()?.aside.as_ref()?.left.filter(|(_, until)| *until > now)
     }
 }
 

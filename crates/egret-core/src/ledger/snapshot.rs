@@ -6,20 +6,27 @@
 
 use std::time::Duration;
 
-use super::log::{Group, Log};
+use super::log::{Group, Log, MOST_CALLS};
 use super::{LONGEST_NAMED, Ledger, Rest};
 use crate::quota::{GROUPS, Limits, Window};
 use crate::time::Instant;
 
+/// Groups of a log that are read at the most: many more than one has, whoever wrote it.
+const MOST_TOLD: usize = 1_000;
+
 /// A ledger as ages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// What each window holds; empty if nothing was ever charged.
+    /// What each window holds.
     pub logs: Vec<LogSnapshot>,
     /// Calls that had not ended.
     pub in_flight: u32,
     /// How much longer the egress rests, in milliseconds, rounded up, and after how many refusals.
     pub rest: Option<(u64, u32)>,
+    /// What the remote said is left, and for how much longer that holds, in milliseconds, rounded up.
+    pub left: Option<(u32, u64)>,
+    /// How long ago the latest call was sent, in milliseconds, where they are spaced.
+    pub sent: Option<u64>,
     /// How long ago it was taken; the ages above are those of now.
     pub taken: Duration,
 }
@@ -39,7 +46,22 @@ pub struct LogSnapshot {
 impl Snapshot {
     /// Nothing was charged, nothing is under way, nothing rests.
     pub fn is_empty(&self) -> bool {
-        self.in_flight == 0 && self.rest.is_none() && self.logs.iter().all(|log| log.groups.is_empty())
+        self.in_flight == 0
+            && self.rest.is_none()
+            && self.left.is_none()
+            && self.logs.iter().all(|log| log.groups.is_empty())
+    }
+
+    /// The most calls that the windows of then let through in `span`; `None` if there were none.
+    pub fn most_in(&self, span: Duration) -> Option<u32> {
+        most_in(self.logs.iter().map(|log| (log.units, log.span)), span)
+    }
+
+    /// The same after all of it was over: what is left is which windows it had.
+    pub fn over(mut self) -> Self {
+        self.in_flight = 0;
+        self.logs.iter_mut().for_each(|log| log.groups.clear());
+        self
     }
 
     /// The same, taken `elapsed` ago. Rests end by the whole of it, calls age by `at_least`.
@@ -51,6 +73,9 @@ impl Snapshot {
         self.taken += at_least;
         let passed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         self.rest = self.rest.map(|(left, refusals)| (left.saturating_sub(passed), refusals));
+        self.left = self.left.map(|(calls, reset)| (calls, reset.saturating_sub(passed)));
+        self.sent =
+            self.sent.map(|age| age.saturating_add(u64::try_from(at_least.as_millis()).unwrap_or(u64::MAX)));
         self
     }
 }
@@ -64,11 +89,12 @@ impl Ledger {
             let groups = groups.map(|group| (age(group.at, now), group.count)).collect();
             LogSnapshot { units: window.units, span: window.span, groups }
         };
-        let was_used = self.books.as_ref().is_some_and(|books| books.changed_secs > 0);
-        let windows = limits.windows.iter().enumerate().filter(|_| was_used);
-        let logs = windows.map(log).collect();
+        let logs = limits.windows.iter().enumerate().map(log).collect();
         let rest = self.rest().map(|rest| (millis_up(rest.until.since(now)), rest.refusals));
-        Snapshot { logs, in_flight: self.in_flight(), rest, taken: Duration::ZERO }
+        let left = self.left(now).map(|(calls, until)| (calls, millis_up(until.since(now))));
+        let sent_at = self.books.as_ref().and_then(|books| books.aside.as_ref()?.sent_at);
+        let sent = sent_at.map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX));
+        Snapshot { logs, in_flight: self.in_flight(), rest, left, sent, taken: Duration::ZERO }
     }
 
     /// Takes over what another ledger of the same pair knew: afterwards this one is at least as strict as either.
@@ -81,6 +107,13 @@ impl Ledger {
             let most = limits.windows.iter().map(|window| window.units).max().unwrap_or(0);
             let latest = now + limits.timeout + limits.linger;
             self.spend(limits, other.in_flight.min(most), latest, now);
+        }
+        if let Some((calls, reset_ms)) = other.left {
+            self.limit_to(limits, calls, Duration::from_millis(reset_ms), now);
+        }
+        if let Some(age_ms) = other.sent {
+            let sent_at = &mut self.open(limits).aside.get_or_insert_default().sent_at;
+            *sent_at = (*sent_at).max(Some(now.before(Duration::from_millis(age_ms))));
         }
         if let Some((left_ms, refusals)) = other.rest {
             let left = Duration::from_millis(left_ms).min(LONGEST_NAMED + LONGEST_NAMED / 50);
@@ -120,27 +153,37 @@ impl Ledger {
 
 impl LogSnapshot {
     /// These calls as far as they concern `window`, newest first. If the log did not reach back as far as the window
-    /// does, what its own quota let through before counts as spent at the end of what it knew.
+    /// does, all of the window counts as spent at the end of what it knew.
     fn calls(&self, window: &Window, limits: &Limits, taken: Duration, now: Instant) -> Vec<Group> {
         let latest = now + limits.timeout + limits.linger;
         let at = |age: i64| {
             let distance = Duration::from_micros(age.unsigned_abs());
             if age >= 0 { now.before(distance) } else { (now + distance).min(latest) }
         };
-        let mut calls: Vec<Group> =
-            self.groups.iter().map(|(age, count)| Group { at: at(*age), count: *count }).collect();
+        let mut calls: Vec<Group> = self
+            .groups
+            .iter()
+            .take(MOST_TOLD)
+            .map(|(age, count)| Group { at: at(*age), count: *count })
+            .collect();
         // Whoever kept them is not trusted to have kept the order.
         calls.sort_by_key(|group| std::cmp::Reverse(group.at));
         if self.span < window.span {
-            let unknown = window.span - self.span;
-            let times = u32::try_from(unknown.as_nanos().div_ceil(self.span.as_nanos().max(1)));
-            let count = self.units.saturating_mul(times.unwrap_or(u32::MAX)).min(window.units);
             let end = calls.last().map_or(now, |oldest| oldest.at).min(now.before(taken + self.span));
-            calls.push(Group { at: end, count });
+            // Which quotas held before is not known either.
+            calls.push(Group { at: end, count: window.units });
         }
         calls.retain(|group| group.at + window.span > now && group.count > 0);
         calls
     }
+}
+
+/// The most calls that windows of these units and spans let through together in `span`.
+pub(super) fn most_in(windows: impl Iterator<Item = (u32, Duration)>, span: Duration) -> Option<u32> {
+    let most = |(units, per): (u32, Duration)| {
+        u128::from(units).saturating_mul(span.as_nanos() / per.as_nanos().max(1) + 1)
+    };
+    windows.map(most).min().map(|most| u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 /// The log that says most about a window: of the same span, else the shortest that reaches as far back, else the longest.
@@ -153,7 +196,7 @@ fn nearest<'a>(logs: &'a [LogSnapshot], window: &Window) -> Option<&'a LogSnapsh
 /// The least log in the fixed pattern of `window` that contains both lists, newest first.
 fn sampled(ours: &[Group], theirs: &[Group], window: &Window) -> Vec<Group> {
     let sum = |calls: &[Group]| calls.iter().fold(0u32, |sum, group| sum.saturating_add(group.count));
-    let total = sum(ours).max(sum(theirs));
+    let total = sum(ours).max(sum(theirs)).min(MOST_CALLS);
     let mut size = u32::from(window.group);
     // More than the quota: twice as coarse, so that the places of the finer pattern stay among its own.
     while total.div_ceil(size) > GROUPS {

@@ -1,5 +1,6 @@
 //! What the ledger claims, one by one; `properties` has the same for random traces.
 
+mod corners;
 mod properties;
 
 use super::*;
@@ -124,7 +125,12 @@ fn what_a_remote_says_is_left_only_ever_tightens() {
     }
     assert_eq!(ledger.ready(&limits, at(0)), Ready::At(at(30_000)));
     ledger.limit_to(&limits, 50, Duration::from_secs(5), at(10));
-    assert_eq!(ledger.ready(&limits, at(10)), Ready::At(at(30_000)), "more left is no reason to hurry");
+    ledger.limit_to(&limits, 0, Duration::from_secs(1), at(20));
+    assert_eq!(
+        ledger.ready(&limits, at(20)),
+        Ready::At(at(30_000)),
+        "more left, or sooner, is no reason to hurry"
+    );
     assert_eq!(ledger.ready(&limits, at(30_000)), Ready::Now);
     let mut crowded = Ledger::default();
     (0..4).for_each(|_| crowded.reserve(&limits, at(0)));
@@ -140,10 +146,11 @@ fn what_a_remote_says_is_left_only_ever_tightens() {
 fn an_unknown_gap_is_charged_with_all_that_its_windows_let_through() {
     let limits = sliding(&[(5, 1_000), (1_000, 86_400_000)]);
     let mut ledger = Ledger::default();
-    ledger.spend_gap(&limits, Duration::from_millis(2_500), at(10_000));
+    let most = |ms| limits.most_in(Duration::from_millis(ms)).expect("there are windows");
+    ledger.spend_unknown(&limits, most(2_500), at(10_000));
     assert_eq!(ledger.used(&limits, 0, at(10_000)), 15);
     assert_eq!(ledger.used(&limits, 1, at(10_000)), 15);
-    ledger.spend_gap(&limits, Duration::from_secs(1_000_000), at(10_000));
+    ledger.spend_unknown(&limits, most(1_000_000_000), at(10_000));
     assert_eq!(ledger.used(&limits, 1, at(10_000)), 1_015);
 }
 
@@ -166,7 +173,7 @@ fn a_longer_window_takes_what_its_predecessor_forgot_as_spent() {
     let mut ledger = Ledger::default();
     ledger.spend(&short, 5, at(0), at(0));
     ledger.retune(&short, &long, at(0));
-    assert_eq!(ledger.used(&long, 0, at(0)), 65, "the old quota may have let through 60 more");
+    assert_eq!(ledger.used(&long, 0, at(0)), 65, "nobody knows what was allowed before");
     assert_eq!(ledger.used(&long, 0, at(61_062)), 0);
 }
 
@@ -188,7 +195,7 @@ fn a_longer_window_takes_as_spent_what_a_log_that_is_empty_now_may_have_held() {
     let mut ledger = Ledger::default();
     ledger.spend(&short, 1, at(0), at(0));
     ledger.retune(&short, &long, at(2_000));
-    assert_eq!(ledger.used(&long, 0, at(2_000)), 3);
+    assert_eq!(ledger.used(&long, 0, at(2_000)), 43);
     assert_eq!(ledger.used(&long, 0, at(5_100)), 0, "the last of it may have been answered at 1 s");
 }
 
@@ -230,6 +237,26 @@ fn more_than_a_log_can_hold_is_still_more_than_any_quota() {
     (0..40).for_each(|n| ledger.spend(&limits, 100_000, at(n), at(n)));
     assert!(ledger.used(&limits, 0, at(50)) > 1_000_000);
     assert!(when(&ledger, &limits, at(50)).is_some_and(|t| t > at(0) + Duration::from_secs(86_400)));
+}
+
+#[test]
+fn hostile_snapshots_take_little_time_and_no_more_room_than_others() {
+    let limits = sliding(&[(10, 1_000), (1_000, 86_400_000)]);
+    let log = |groups| LogSnapshot { units: u32::MAX, span: Duration::from_micros(1), groups };
+    let hostile = [
+        log(vec![(0, u32::MAX)]),
+        log(vec![(i64::MIN, u32::MAX), (i64::MAX, u32::MAX), (0, 0)]),
+        log((0..100_000).map(|n| (-n, 1)).collect()),
+    ];
+    for logs in [hostile.to_vec(), vec![hostile[0].clone()], Vec::new()] {
+        let told =
+            Snapshot { logs, in_flight: u32::MAX, rest: Some((u64::MAX, u32::MAX)), ..Snapshot::default() };
+        let mut ledger = Ledger::default();
+        ledger.merge(&limits, &told, at(0));
+        let told = ledger.snapshot(&limits, at(0));
+        assert!(told.logs.iter().all(|log| log.groups.len() <= 32));
+        assert_eq!(ledger.ready(&limits, at(30 * 86_400_000)), Ready::Now, "it is over some time");
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_share_leaves_the_rest_to_others_and_a_cost_buys_fewer_calls() {
 }
 
 #[test]
-fn an_address_keeps_every_quota_and_an_egress_its_own_with_the_shared_ones_apart() {
+fn an_egress_keeps_its_own_quotas_and_the_shared_ones_apart() {
     let subnet = Scope::Subnet { ipv4_prefix: 24, ipv6_prefix: 64 };
     let quotas = vec![
         Quota::new(5, SECOND),
@@ -83,7 +83,7 @@ fn an_address_keeps_every_quota_and_an_egress_its_own_with_the_shared_ones_apart
         Quota { scope: Scope::Fleet, ..Quota::new(900, 60 * SECOND) },
     ];
     let terms = Terms { concurrency: Some(2), ..terms(quotas, Counting::Sliding) };
-    assert_eq!(terms.limits().windows.len(), 4);
+    assert_eq!((terms.limits(), terms.ceiling_in_calls().map(|q| q.units)), (terms.rules().own, Some(5)));
     let rules = terms.rules();
     assert_eq!((shape(&rules.own).len(), rules.own.concurrency), (1, Some(2)));
     let wide: Vec<_> = rules.wide.iter().map(|(scope, limits)| (scope, limits.windows.len())).collect();

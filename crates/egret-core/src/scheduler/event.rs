@@ -116,14 +116,32 @@ pub enum Event {
         /// What they know.
         snapshot: Snapshot,
     },
-    /// Calls that were, or may have been, spent past us, just now. Those of an egress count towards all that it shares.
+    /// Calls that others have made from an egress, as of now: they count towards all that it shares.
     Spent {
+        /// The service.
+        service: ServiceId,
+        /// From where.
+        egress: EgressId,
+        /// How many.
+        calls: u32,
+    },
+    /// Calls that may have been made until now, and that nobody remembers.
+    Forgotten {
         /// The service.
         service: ServiceId,
         /// Whose ledger they concern.
         whose: Whose,
-        /// How many.
+        /// How many at the most.
         calls: u32,
+    },
+    /// An agent's own ledger lets no call leave for so long, from now.
+    Late {
+        /// The service.
+        service: ServiceId,
+        /// The egress.
+        egress: EgressId,
+        /// How long.
+        length: Duration,
     },
     /// Somebody wants an egress to rest.
     Rest {
@@ -149,15 +167,6 @@ pub enum Event {
     Pause(ServiceId),
     /// The opposite.
     Resume(ServiceId),
-    /// What this pair spent in the last `gap` is not known to anybody.
-    Forgotten {
-        /// The service.
-        service: ServiceId,
-        /// The address.
-        egress: EgressId,
-        /// How far back memory ends.
-        gap: Duration,
-    },
 }
 
 /// Something the shell must do.

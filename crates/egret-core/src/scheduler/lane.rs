@@ -38,6 +38,8 @@ pub(super) enum Parked {
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) ledger: Ledger,
+    /// Calls were made from it, or somebody knows of some.
+    pub(super) is_used: bool,
     pub(super) place: Place,
     /// The shared budgets that its calls count towards as well.
     pub(super) shares: Arc<[SharedId]>,
@@ -91,17 +93,14 @@ impl Lane {
         self.overdue.len()
     }
 
-    pub(super) fn ledger(&self, egress: EgressId) -> Option<&Ledger> {
-        self.seats.get(&egress).map(|seat| &seat.ledger)
-    }
-
     /// Makes a seat unless there is one; true if it did.
     pub(super) fn seat(&mut self, egress: EgressId, home: Option<&(IpAddr, Vec<String>)>) -> bool {
         if self.seats.contains_key(&egress) {
             return false;
         }
         let shares = self.shares(home);
-        self.seats.insert(egress, Seat { ledger: Ledger::default(), place: Place::Out, shares });
+        self.seats
+            .insert(egress, Seat { ledger: Ledger::default(), is_used: false, place: Place::Out, shares });
         true
     }
 
@@ -114,11 +113,20 @@ impl Lane {
     }
 
     fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> Arc<[SharedId]> {
-        let Some((address, tags)) = home else { return Arc::default() };
-        let wide = self.rules.wide.iter().enumerate();
-        let keys = wide.filter_map(|(rule, (scope, _))| scope.key(*address, tags).map(|key| (rule, key)));
-        let keys: Vec<(usize, ScopeKey)> = keys.collect();
+        let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
         keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect()
+    }
+
+    /// The shared budgets of whoever lives there, as far as they have come up.
+    pub(super) fn found(&self, home: Option<&(IpAddr, Vec<String>)>) -> impl Iterator<Item = SharedId> {
+        self.keys(home).filter_map(|key| self.by_key.get(&key).copied())
+    }
+
+    fn keys(&self, home: Option<&(IpAddr, Vec<String>)>) -> impl Iterator<Item = (usize, ScopeKey)> {
+        let wide = home
+            .into_iter()
+            .flat_map(|home| self.rules.wide.iter().enumerate().map(move |wide| (home, wide)));
+        wide.filter_map(|((address, tags), (rule, (scope, _)))| Some((rule, scope.key(*address, tags)?)))
     }
 
     fn shared_id(&mut self, rule: usize, key: ScopeKey) -> SharedId {
@@ -134,6 +142,7 @@ impl Lane {
     pub(super) fn change(&mut self, egress: EgressId, change: impl FnOnce(&mut Ledger, &Limits)) {
         if let Some(seat) = self.seats.get_mut(&egress) {
             change(&mut seat.ledger, &self.rules.own);
+            seat.is_used = true;
             self.make_ready(egress);
         }
     }
@@ -155,6 +164,7 @@ impl Lane {
     pub(super) fn reserve_all(&mut self, egress: EgressId, shares: &[SharedId], now: Instant) {
         if let Some(seat) = self.seats.get_mut(&egress) {
             seat.ledger.reserve(&self.rules.own, now);
+            seat.is_used = true;
         }
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
@@ -163,6 +173,7 @@ impl Lane {
     }
 
     /// A call of this seat was refused: it rests, and its network with it if that looks like more than one's own fault.
+    /// True if one of them did not rest before.
     pub(super) fn refuse(
         &mut self,
         egress: EgressId,
@@ -171,15 +182,22 @@ impl Lane {
         named: Option<Duration>,
         spread: f64,
         now: Instant,
-    ) {
-        let Some(seat) = self.seats.get_mut(&egress) else { return };
-        let Some(until) = seat.ledger.refuse(&self.rules.own, sent_at, named, spread, now) else { return };
+    ) -> bool {
+        let rested = self.rests(egress, now);
+        let Some(seat) = self.seats.get_mut(&egress) else { return false };
+        let Some(until) = seat.ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
+            return false;
+        };
+        let mut network_rested = true;
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
+                network_rested &= shared.rests(now);
                 shared.refuse(&self.rules.wide[shared.rule].1, egress, until, now);
+                network_rested |= !shared.rests(now);
             }
         }
+        !rested || !network_rested
     }
 
     /// Changes the ledger of a seat and those of what it shares, each by its own limits.
@@ -191,6 +209,7 @@ impl Lane {
     ) {
         if let Some(seat) = self.seats.get_mut(&egress) {
             change(&mut seat.ledger, &self.rules.own);
+            seat.is_used = true;
         }
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
@@ -218,9 +237,9 @@ impl Lane {
 
     /// Whether calls from an egress wait for the end of a rest, its own or its network's.
     pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
-        let rests = |ledger: &Ledger| ledger.rest().is_some_and(|rest| rest.until > now);
-        let shared = |seat: &Seat| seat.shares.iter().any(|id| rests(&self.shared[id.0 as usize].ledger));
-        self.seats.get(&egress).is_some_and(|seat| rests(&seat.ledger) || shared(seat))
+        let own = |seat: &Seat| seat.ledger.rest().is_some_and(|rest| rest.until > now);
+        let shared = |seat: &Seat| seat.shares.iter().any(|id| self.shared[id.0 as usize].rests(now));
+        self.seats.get(&egress).is_some_and(|seat| own(seat) || shared(seat))
     }
 
     /// Puts an existing seat where the next turn looks at it.

@@ -6,8 +6,6 @@ use std::time::Duration;
 use super::lane::Lane;
 use super::{Command, Flight, Scheduler, Settlement, Standing, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
-use crate::ledger::Ledger;
-use crate::quota::Limits;
 use crate::time::Instant;
 
 impl Scheduler {
@@ -27,7 +25,7 @@ impl Scheduler {
             }
             return;
         };
-        let Flight { job, service, egress, shares, granted_at, lost_at } = flight;
+        let Flight { job, service, egress, shares, granted_at, lost_at, .. } = flight;
         if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
             let agent = self.egresses[egress.0 as usize].agent;
             if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
@@ -53,8 +51,9 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.stumble(limits, now));
             }
             Settlement::Refused { named } => {
-                lane.refuse(egress, &shares, granted_at, named, spread, now);
-                self.recall(service, |lane, other| lane.rests(other, now));
+                if lane.refuse(egress, &shares, granted_at, named, spread, now) {
+                    self.recall(service, |lane, other| lane.rests(other, now));
+                }
             }
             Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
         }
@@ -77,36 +76,37 @@ impl Scheduler {
         self.meet(service, egress);
         let lane = &mut self.lanes[service.0 as usize];
         let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
-        lane.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now, now));
-        if let Settlement::Refused { named } = settlement {
-            lane.refuse(egress, &shares, Instant::ZERO, named, spread, now);
+        let linger =
+            if settlement == Settlement::Unanswered { lane.rules.own.linger } else { Duration::ZERO };
+        lane.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
+        if let Settlement::Refused { named } = settlement
+            && lane.refuse(egress, &shares, Instant::ZERO, named, spread, now)
+        {
             self.recall(service, |lane, other| lane.rests(other, now));
         }
         self.touched.insert(service);
     }
 
-    pub(super) fn spent(&mut self, service: ServiceId, whose: &Whose, calls: u32, now: Instant) {
-        let spend = |ledger: &mut Ledger, limits: &Limits| {
-            ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
-        };
-        let Whose::Own(egress) = whose else { return self.ledger(service, whose, spend) };
-        self.meet(service, *egress);
+    pub(super) fn spent(&mut self, service: ServiceId, egress: EgressId, calls: u32, now: Instant) {
+        self.meet(service, egress);
         let lane = self.lane(service);
-        let shares = lane.seats.get(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
-        lane.change_all(*egress, &shares, spend);
+        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        lane.change_all(egress, &shares, |ledger, limits| {
+            ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
+        });
         self.touched.insert(service);
     }
 
-    /// Takes grants back that may still be held by their agents: they were handed out ahead of their time.
+    /// Takes grants back that may still be held by their agents, each once: they were handed out ahead of their time.
     pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Lane, EgressId) -> bool) {
         let lane = &self.lanes[service.0 as usize];
         for (_, attempt) in &lane.overdue {
-            let Some(flight) = self.flights.get(attempt).filter(|flight| concerns(lane, flight.egress))
-            else {
-                continue;
-            };
-            let (job, egress) = (flight.job, flight.egress);
-            self.commands.push_back(Command::Recall { attempt: *attempt, job, egress });
+            let Some(flight) = self.flights.get_mut(attempt) else { continue };
+            if !flight.is_recalled && concerns(lane, flight.egress) {
+                flight.is_recalled = true;
+                let (job, egress) = (flight.job, flight.egress);
+                self.commands.push_back(Command::Recall { attempt: *attempt, job, egress });
+            }
         }
     }
 }

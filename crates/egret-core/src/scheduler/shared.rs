@@ -56,6 +56,10 @@ impl Shared {
         self.held.pop_first().map(|entry| entry.1)
     }
 
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.ledger.rest().is_some_and(|rest| rest.until > now)
+    }
+
     pub(super) fn holds_none(&self) -> bool {
         self.held.is_empty()
     }

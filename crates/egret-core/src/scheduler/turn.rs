@@ -107,7 +107,7 @@ impl Scheduler {
         };
         let account = self.agents.entry(agent).or_default();
         if account.credit == 0 {
-            account.starved.push((service, egress));
+            account.starved.insert((service, egress));
             lane.place(egress, Place::Out);
             return Served::Away;
         }

@@ -30,7 +30,7 @@ enum Fate {
 }
 
 /// The number of cases: from the environment, else few.
-fn cases() -> ProptestConfig {
+pub(super) fn cases() -> ProptestConfig {
     let config = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 200 };
     ProptestConfig { cases, ..config }
