@@ -6,7 +6,7 @@
 //! it and `j` after it was sent, so their counts lie W apart: no window of length W ever holds N+1,
 //! whatever the network delays, reorders or loses, on one clock.
 //!
-//! Each window of the service has a [`log`] of its own. [`Ledger::ready`] looks at all of them and takes nothing;
+//! Each window of the service has a log of its own. [`Ledger::ready`] looks at all of them and takes nothing;
 //! only when every ledger that a call concerns has said yes is it reserved in each.
 //!
 //! Nothing here reads a clock or knows who sends; `scheduler` holds the coordinator's ledgers, each

@@ -94,17 +94,39 @@ fn granted(frames: &mut mpsc::Receiver<Outgoing>) -> Vec<Grant> {
     grants
 }
 
+fn report(attempt: Attempt, end: CallEnd) -> Report {
+    Report {
+        attempt,
+        service: "w".to_owned(),
+        egress: ADDRESS.to_owned(),
+        end,
+        answer: Bytes::default(),
+        held_ms: 0,
+        took_ms: 0,
+        since_ms: 0,
+        detail: None,
+        ready_in_ms: None,
+        status: None,
+        headers: Vec::new(),
+    }
+}
+
+/// What the ledger of an egress, a network or a fleet was `age_ms` before `wall`.
+fn row(egress: &str, logs: Vec<LogState>, wall: u64, age_ms: u64) -> LedgerRow {
+    let state = LedgerState { logs, in_flight: 0, rest: None, left: None, sent: None };
+    LedgerRow {
+        egress: egress.to_owned(),
+        service: "w".to_owned(),
+        taken_ms: wall - age_ms,
+        state: serde_json::to_vec(&state).unwrap(),
+    }
+}
+
 /// What an earlier start left: ten of ten units spent an hour ago, written down a second ago.
 fn spent(memory: u64) -> Memory {
     let wall = wall_ms();
     let log = LogState { units: 10, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 10)] };
-    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
-    let row = LedgerRow {
-        egress: ADDRESS.to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 1_000,
-        state: serde_json::to_vec(&state).unwrap(),
-    };
+    let row = row(ADDRESS, vec![log], wall, 1_000);
     let owner = EgressRow { address: ADDRESS.to_owned(), agent: AgentId(1), memory, since_ms: wall - 2_000 };
     Memory::new(vec![row, memory::stamp(ADDRESS, wall - 1_000, true)], vec![owner])
 }
@@ -178,22 +200,13 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
     stage.submit(1..=1);
     stage.turn();
     let attempt = granted(&mut frames)[0].attempt;
-    let report = || Report {
-        attempt,
-        service: "w".to_owned(),
-        egress: ADDRESS.to_owned(),
-        end: CallEnd::TimedOut,
-        answer: Bytes::default(),
-        held_ms: 0,
-        took_ms: 0,
-        since_ms: 0,
-        detail: None,
-        ready_in_ms: None,
-        status: None,
-        headers: Vec::new(),
-    };
     for _ in 0..5 {
-        let results = vec![Judged { report: report(), verdict: None, answer: None, left: None }];
+        let results = vec![Judged {
+            report: report(attempt, CallEnd::TimedOut),
+            verdict: None,
+            answer: None,
+            left: None,
+        }];
         stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
         assert!(matches!(frames.try_recv(), Ok(Outgoing::Ack(attempts)) if attempts == [attempt]));
     }
@@ -216,22 +229,7 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     stage.turn();
     let attempt = granted(&mut frames)[0].attempt;
     stage.drive.cancel(JobId(1), stage.now);
-    let (service, egress) = ("w".to_owned(), ADDRESS.to_owned());
-    let (end, answer) = (CallEnd::Answered, Bytes::default());
-    let report = Report {
-        attempt,
-        service,
-        egress,
-        end,
-        answer,
-        held_ms: 0,
-        took_ms: 0,
-        since_ms: 0,
-        detail: None,
-        status: None,
-        headers: Vec::new(),
-        ready_in_ms: None,
-    };
+    let report = report(attempt, CallEnd::Answered);
     let results =
         vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None, left: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);

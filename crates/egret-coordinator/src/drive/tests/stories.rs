@@ -1,5 +1,5 @@
-//! What an earlier start knew, what agents say, and what the view shows: one story each, most of them found by a review
-//! that looked for ways to spend a quota twice.
+//! What an earlier start knew, what agents say, and what the view shows: one story each, most of them a way in which a
+//! quota could be spent twice.
 
 use super::*;
 use egret_core::ledger::Ready;
@@ -25,21 +25,9 @@ fn credit(stage: &mut Stage, agent: u64, session: u64) {
     stage.drive.take(Message::Credit { agent: AgentId(agent), session, grants: 64 }, stage.now);
 }
 
-fn report(attempt: Attempt, end: CallEnd) -> Report {
-    Report {
-        attempt,
-        service: "w".to_owned(),
-        egress: ADDRESS.to_owned(),
-        end,
-        answer: Bytes::default(),
-        held_ms: 0,
-        took_ms: 0,
-        since_ms: 0,
-        detail: None,
-        ready_in_ms: None,
-        status: None,
-        headers: Vec::new(),
-    }
+/// One call of a day's five, an hour ago.
+fn one_of_five() -> LogState {
+    LogState { units: 5, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 1)] }
 }
 
 /// First use of a shared quota, killed before the first checkpoint (2 s).
@@ -63,16 +51,8 @@ async fn what_is_shared_is_written_down_before_any_of_it_is_granted() {
 #[tokio::test]
 async fn the_stamp_of_an_orderly_stop_does_not_outlive_the_next_start() {
     let wall = wall_ms();
-    let log = LogState { units: 5, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 1)] };
-    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
-    let row = |egress: &str| LedgerRow {
-        egress: egress.to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 1_000,
-        state: serde_json::to_vec(&state).unwrap(),
-    };
     let clean = vec![
-        row("fleet"),
+        row("fleet", vec![one_of_five()], wall, 1_000),
         memory::stamp("fleet", wall - 1_000, true),
         memory::stamp(ADDRESS, wall - 1_000, true),
     ];
@@ -93,12 +73,7 @@ async fn the_stamp_of_an_orderly_stop_does_not_outlive_the_next_start() {
 #[tokio::test]
 async fn a_shared_ledger_that_cannot_be_read_counts_as_spent() {
     let wall = wall_ms();
-    let row = LedgerRow {
-        egress: "fleet".to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 1_000,
-        state: b"{".to_vec(),
-    };
+    let row = LedgerRow { state: b"{".to_vec(), ..row("fleet", vec![], wall, 1_000) };
     let memory =
         Memory::new(vec![row, memory::stamp("fleet", wall - 1_000, true)], vec![owner(ADDRESS, 1, 7)]);
     let mut stage = Stage::with(FLEET, memory);
@@ -110,15 +85,8 @@ async fn a_shared_ledger_that_cannot_be_read_counts_as_spent() {
 #[tokio::test]
 async fn what_counts_as_spent_after_a_crash_still_does_a_start_later() {
     let wall = wall_ms();
-    let log = LogState { units: 5, span_us: 86_487_401_000, groups: vec![(3_600_000_000, 1)] };
-    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
-    let row = LedgerRow {
-        egress: "fleet".to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 8_000,
-        state: serde_json::to_vec(&state).unwrap(),
-    };
-    let rows = vec![row, memory::stamp("fleet", wall - 8_000, false)];
+    let rows =
+        vec![row("fleet", vec![one_of_five()], wall, 8_000), memory::stamp("fleet", wall - 8_000, false)];
     let mut stage = Stage::with(FLEET, Memory::new(rows.clone(), vec![owner(ADDRESS, 1, 7)]));
     stage.drive.store.save_ledgers(rows).await.unwrap().await.unwrap();
     // Another agent comes first.
@@ -175,13 +143,7 @@ fn join_tagged(
 async fn the_ledger_of_a_tag_is_found_whoever_brings_the_tag_and_whenever() {
     let wall = wall_ms();
     let log = LogState { units: 5, span_us: 61_061_000, groups: vec![(1_000_000, 5)] };
-    let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
-    let row = LedgerRow {
-        egress: "tag:eu".to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 1_000,
-        state: serde_json::to_vec(&state).unwrap(),
-    };
+    let row = row("tag:eu", vec![log], wall, 1_000);
     let memory = Memory::new(
         vec![row, memory::stamp("tag:eu", wall - 1_000, true), memory::stamp(ADDRESS, wall - 1_000, true)],
         vec![owner(ADDRESS, 1, 7)],
@@ -467,19 +429,7 @@ async fn a_quota_tightened_after_a_crash_does_not_shrink_what_was_lost() {
     };
     let wall = wall_ms();
     let log = |units, span_us| LogState { units, span_us, groups: vec![] };
-    let state = LedgerState {
-        logs: vec![log(100, 1_002_001), log(500, 86_487_401_000)],
-        in_flight: 0,
-        rest: None,
-        left: None,
-        sent: None,
-    };
-    let row = LedgerRow {
-        egress: ADDRESS.to_owned(),
-        service: "w".to_owned(),
-        taken_ms: wall - 8_000,
-        state: serde_json::to_vec(&state).unwrap(),
-    };
+    let row = row(ADDRESS, vec![log(100, 1_002_001), log(500, 86_487_401_000)], wall, 8_000);
     let mut used = Vec::new();
     for units in [100, 1] {
         let memory = Memory::new(
@@ -498,12 +448,8 @@ async fn a_quota_tightened_after_a_crash_does_not_shrink_what_was_lost() {
 #[tokio::test]
 async fn a_ledger_that_cannot_be_read_concerns_its_own_service() {
     let wall = wall_ms();
-    let bad = LedgerRow {
-        egress: ADDRESS.to_owned(),
-        service: "gone".to_owned(),
-        taken_ms: wall - 1_000,
-        state: b"{\"charges\":[]}".to_vec(),
-    };
+    let state = b"{\"charges\":[]}".to_vec();
+    let bad = LedgerRow { service: "gone".to_owned(), state, ..row(ADDRESS, vec![], wall, 1_000) };
     let mut rows = vec![bad, memory::stamp(ADDRESS, wall - 1_000, true)];
     let mut used = Vec::new();
     for _ in 0..2 {
