@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use egret_core::quota::{Counting, MOST_QUOTAS, Quota, Terms, WHOLE};
 use egret_core::scope::Scope;
+use egret_wire::value::Span;
 
 use super::error::ConfigError;
 use super::item::Item;
 use super::table::{Keys, Table};
-use super::value::{CALL, LIFE, LINGER, YEAR, quoted};
+use super::value::{CALL, LIFE, LINGER, quoted};
 
 /// Units of a quota; more is a mistake (chosen).
 const UNITS_MAX: u32 = 1_000_000;
@@ -80,14 +81,38 @@ fn counting(item: &Item<'_>) -> Result<Counting, ConfigError> {
 }
 
 fn quotas(item: &Item<'_>, counting: Counting) -> Result<Vec<Quota>, ConfigError> {
-    let quotas = item.list()?.iter().map(|item| quota(item, counting)).collect::<Result<Vec<_>, _>>()?;
+    let items = item.list()?;
+    let quotas = items.iter().map(|item| quota(item, counting)).collect::<Result<Vec<_>, _>>()?;
     if quotas.len() > MOST_QUOTAS {
         return Err(item.error(format!("more than {MOST_QUOTAS} quotas; leave out those that others imply")));
     }
     if quotas.is_empty() {
         return Err(item.error("empty; state a quota, or remove the key for the careful default (1 per 2s)"));
     }
+    for (index, quota) in quotas.iter().enumerate() {
+        if let Some(why) = quotas[..index].iter().find_map(|other| contradiction(other, quota)) {
+            return Err(items[index].error(why));
+        }
+    }
     Ok(quotas)
+}
+
+/// Why two quotas cannot both be meant: one of them would never be reached.
+fn contradiction(one: &Quota, other: &Quota) -> Option<String> {
+    if one.scope != other.scope {
+        return None;
+    }
+    let (long, short) = if one.per < other.per { (other, one) } else { (one, other) };
+    let text = |quota: &Quota| format!("{} per {}", quota.units, Span(quota.per));
+    let size = |quota: &Quota| quota.burst.unwrap_or(quota.units);
+    if long.per == short.per {
+        return Some(format!("contradicts {} for the same calls; keep one of them", text(one)));
+    }
+    let is_unreached = long.units < short.units && size(long) <= size(short);
+    is_unreached.then(|| {
+        let (short, long) = (text(short), text(long));
+        format!("{short} can never be spent beside {long} for the same calls; correct or remove one of them")
+    })
 }
 
 fn quota(item: &Item<'_>, counting: Counting) -> Result<Quota, ConfigError> {
@@ -100,16 +125,27 @@ fn quota(item: &Item<'_>, counting: Counting) -> Result<Quota, ConfigError> {
                 item.error("only a token bucket has a burst; set counting = \"token-bucket\", or remove it")
             );
         }
-        item.whole(1..=UNITS_MAX)
+        let burst = item.whole(1..=UNITS_MAX)?;
+        if burst > units {
+            return Err(item.error(too_large(burst, units, per)));
+        }
+        Ok(burst)
     })?;
     let share = table.read("share", Item::thousandths)?.unwrap_or(WHOLE);
-    let quota = Quota { units, per, burst, scope: scope(&table)?, share };
-    if counting == Counting::TokenBucket && !fills_in_a_year(&quota) {
-        return Err(
-            item.error("the bucket takes longer than 366d to fill; lower `burst` or `per`, or raise `units`")
-        );
+    Ok(Quota { units, per, burst, scope: scope(&table)?, share })
+}
+
+/// Why a bucket may not hold more than the quota it belongs to, and how to say the same without that.
+fn too_large(burst: u32, units: u32, per: Duration) -> String {
+    // Whole milliseconds, as durations are written; later is never too early.
+    let fill = (per * burst).as_millis().div_ceil(u128::from(units));
+    match u64::try_from(fill).map(Duration::from_millis) {
+        Ok(fill) if LIFE.contains(&fill) => {
+            let fill = Span(fill);
+            format!("above `units`; write what fills it: units = {burst}, per = \"{fill}\"")
+        }
+        _ => "above `units`, and takes longer than 366d to fill; lower it".to_owned(),
     }
-    Ok(quota)
 }
 
 /// Who shares a quota, from `scope` and the two prefixes.
@@ -145,17 +181,8 @@ fn prefix(item: &Item<'_>, is_meant: bool, most: u8) -> Result<u8, ConfigError> 
     if !is_meant {
         return Err(item.error("only a network has a prefix; set scope = \"subnet\", or remove it"));
     }
-    let length = item.whole(1..=128)?;
-    match u8::try_from(length) {
-        Ok(length) if length <= most => Ok(length),
-        _ if most == 64 => Err(item.error("longer than 64, which one egress has; write 1 to 64")),
-        _ => Err(item.error(format!("longer than an address; write 1 to {most}"))),
-    }
-}
-
-fn fills_in_a_year(quota: &Quota) -> bool {
-    let burst = u128::from(quota.burst.unwrap_or(quota.units));
-    quota.per.as_nanos() * burst <= YEAR.as_nanos() * u128::from(quota.units)
+    let length = item.whole(1..=most.into())?;
+    Ok(u8::try_from(length).unwrap_or(most))
 }
 
 fn cool_downs(service: &Table<'_>) -> Result<(Duration, Duration), ConfigError> {
@@ -164,7 +191,7 @@ fn cool_downs(service: &Table<'_>) -> Result<(Duration, Duration), ConfigError> 
     if rest <= longest {
         return Ok((rest, longest));
     }
-    let (lower, upper) = (egret_wire::value::Span(rest), egret_wire::value::Span(longest));
+    let (lower, upper) = (Span(rest), Span(longest));
     let why =
         format!("the first rest ({lower}) is longer than `max_cool_down` ({upper}); lower it, or raise that");
     let shorter = || service.need("max_cool_down", "a longer one");

@@ -68,13 +68,13 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.new_egress, config.default_deadline), (NewEgress::Wait, secs(60 * 86_400)));
 
     let service = one(
-        "quotas = [{ units = 5, per = \"1s\", burst = 10, scope = \"ip\" }, { units = 0x10, per = \"1h\" }]\n\
+        "quotas = [{ units = 5, per = \"1s\", burst = 3, scope = \"ip\" }, { units = 0x10, per = \"1h\" }]\n\
          counting = \"token-bucket\"\nconcurrency = 3\ntimeout = \"5s\"\nlinger = \"0s\"\ncool_down = \"5m\"\n\
          max_cool_down = \"5m\"\ntemplate = \"domain {q}\"\nzones = [\"РФ\", \"com\"]\ncharset = \"koi8-r\"\n\
          max_answer = \"4MiB\"\nallow_private_addresses = true\nsource = \"a letter, 2026\"\n\
          terms_url = \"https://a.example/\"\nrefused_when = [{ text = \"(?i)slow down\" }, { closed = true }]",
     );
-    let bucket = Quota { burst: Some(10), ..Quota::new(5, secs(1)) };
+    let bucket = Quota { burst: Some(3), ..Quota::new(5, secs(1)) };
     assert_eq!(service.terms.quotas, [bucket, Quota::new(16, secs(3_600))]);
     assert_eq!((service.terms.counting, service.terms.concurrency), (Counting::TokenBucket, Some(3)));
     assert_eq!((service.terms.timeout, service.terms.linger), (secs(5), Duration::ZERO));

@@ -202,10 +202,14 @@ quotas = [{ units = 1, per = "1s", ipv4_prefix = 24 }]
 quotas = [{ units = 1, per = "1s", scope = "fleet", ipv6_prefix = 56 }]
     => 5:67: key `service[0].quotas[0].ipv6_prefix`: only a network has a prefix; set scope = "subnet", or remove it
 quotas = [{ units = 1, per = "1s", scope = "subnet", ipv4_prefix = 33 }]
-    => 5:68: key `service[0].quotas[0].ipv4_prefix`: longer than an address; write 1 to 32
+    => 5:68: key `service[0].quotas[0].ipv4_prefix`: `33` is out of range; write 1 to 32
+quotas = [{ units = 1, per = "1s", scope = "subnet", ipv4_prefix = 0 }]
+    => 5:68: key `service[0].quotas[0].ipv4_prefix`: `0` is out of range; write 1 to 32
+quotas = [{ units = 1, per = "1s", scope = "subnet", ipv6_prefix = 129 }]
+    => 5:68: key `service[0].quotas[0].ipv6_prefix`: `129` is out of range; write 1 to 64
 quotas = [{ units = 1, per = "1s", ipv6_prefix = 128 }]
-    => 5:50: key `service[0].quotas[0].ipv6_prefix`: longer than 64, which one egress has; write 1 to 64
-quotas = [{ units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }, { units = 1, per = "1s" }]
+    => 5:50: key `service[0].quotas[0].ipv6_prefix`: `128` is out of range; write 1 to 64
+quotas = [{ units = 1, per = "1s" }, { units = 1, per = "2s" }, { units = 1, per = "3s" }, { units = 1, per = "4s" }, { units = 1, per = "5s" }, { units = 1, per = "6s" }, { units = 1, per = "7s" }, { units = 1, per = "8s" }, { units = 1, per = "9s" }]
     => 5:10: key `service[0].quotas`: more than 8 quotas; leave out those that others imply
 cost = 2
     => 5:8: key `service[0].cost`: without effect beside the careful default (1 per 2s, one call at a time); add `quotas`, or remove it
@@ -213,7 +217,14 @@ quotas = [{ units = 1, per = "1s", burst = 2 }]
     => 5:44: key `service[0].quotas[0].burst`: only a token bucket has a burst; set counting = "token-bucket", or remove it
 counting = "token-bucket"
 quotas = [{ units = 1, per = "1d", burst = 400 }]
-    => 6:11: key `service[0].quotas[0]`: the bucket takes longer than 366d to fill; lower `burst` or `per`, or raise `units`
+    => 6:44: key `service[0].quotas[0].burst`: above `units`, and takes longer than 366d to fill; lower it
+counting = "token-bucket"
+quotas = [{ units = 10, per = "1s", burst = 50 }]
+    => 6:45: key `service[0].quotas[0].burst`: above `units`; write what fills it: units = 50, per = "5s"
+quotas = [{ units = 5, per = "1s" }, { units = 6, per = "1s" }]
+    => 5:38: key `service[0].quotas[1]`: contradicts 5 per 1s for the same calls; keep one of them
+quotas = [{ units = 5, per = "1m" }, { units = 10, per = "1s" }]
+    => 5:38: key `service[0].quotas[1]`: 10 per 1s can never be spent beside 5 per 1m for the same calls; correct or remove one of them
 counting = "leaky"
     => 5:12: key `service[0].counting`: `leaky` is unknown; write one of: sliding, fixed, token-bucket, two-bucket, unknown
 counting = "sliding"

@@ -261,7 +261,7 @@ async fn what_remains_of_a_token_bucket_is_what_it_holds() {
         )
     };
     let mut seen = Vec::new();
-    for (units, burst) in [(600, 10), (10, 100)] {
+    for (units, burst) in [(600, 10), (600, 100)] {
         let mut stage = Stage::with(&text(units, burst), Memory::default());
         let (_, mut frames) = stage.join(1, 1, ADDRESS, None);
         stage.drive.take(Message::Credit { agent: AgentId(1), session: 1, grants: 1_000 }, stage.now);
