@@ -183,21 +183,20 @@ impl Lane {
         spread: f64,
         now: Instant,
     ) -> bool {
-        let rested = self.rests(egress, now);
+        let mut begins = !self.rests(egress, now);
         let Some(seat) = self.seats.get_mut(&egress) else { return false };
         let Some(until) = seat.ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
             return false;
         };
-        let mut network_rested = true;
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
-                network_rested &= shared.rests(now);
+                let rested = shared.rests(now);
                 shared.refuse(&self.rules.wide[shared.rule].1, egress, until, now);
-                network_rested |= !shared.rests(now);
+                begins |= !rested && shared.rests(now);
             }
         }
-        !rested || !network_rested
+        begins
     }
 
     /// Changes the ledger of a seat and those of what it shares, each by its own limits.

@@ -155,6 +155,30 @@ fn a_network_that_comes_to_rest_recalls_the_calls_of_its_other_addresses() {
 }
 
 #[test]
+fn the_wider_of_two_networks_comes_to_rest_by_itself_and_recalls_as_well() {
+    let within = |ipv4_prefix| Quota {
+        scope: Scope::Subnet { ipv4_prefix, ipv6_prefix: 64 },
+        ..Quota::new(1_000, Duration::from_secs(60))
+    };
+    let mut scheduler = fleet(4, terms(vec![within(8), within(24)]).rules());
+    (1..=8).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let granted = grants(&mut scheduler, at(0));
+    let of =
+        |egress: u32| granted.iter().filter(move |grant| grant.1 == EgressId(egress)).map(|grant| grant.2);
+    let [first, second] = of(0).collect::<Vec<_>>()[..] else { panic!("two calls each: {granted:?}") };
+    let refused = Settlement::Refused { named: Some(Duration::from_secs(600)) };
+    settle(&mut scheduler, first, EgressId(0), refused, at(10));
+    // A minute later another address is refused; only what it still holds is asked back.
+    (11..=13).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(71_000)));
+    let later: Vec<u32> = grants(&mut scheduler, at(71_000)).iter().map(|grant| grant.1.0).collect();
+    settle(&mut scheduler, of(2).next().unwrap(), EgressId(2), refused, at(71_010));
+    assert_eq!((later, recalled(&mut scheduler)), (vec![1, 2, 3], vec![2]));
+    // The first one already rests, and so far its wide network did not.
+    settle(&mut scheduler, second, EgressId(0), refused, at(71_020));
+    assert_eq!(recalled(&mut scheduler), [1, 3]);
+}
+
+#[test]
 fn an_agent_without_credit_is_nobody_to_wait_for() {
     let mut scheduler =
         Scheduler::new(vec![rules(9, Duration::from_secs(1))], 1, fastrand::Rng::with_seed(1));
