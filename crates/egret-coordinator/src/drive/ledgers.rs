@@ -30,7 +30,7 @@ impl Drive {
             );
         }
         for service in services {
-            let states = self.shared_states(service, now).into_iter();
+            let states = shared_states(self.scheduler.shared(service), now);
             rows.extend(states.map(|(name, state)| self.row(name, service, taken_ms, &state)));
         }
         rows.extend(stamped.iter().map(|name| memory::stamp(name, taken_ms, is_clean)));
@@ -42,21 +42,10 @@ impl Drive {
         written.inspect_err(|error| tracing::error!("the ledgers could not be written down: {error}")).ok()
     }
 
-    /// The ledgers that egresses share at a service, by the names they are kept under.
-    fn shared_states(&self, service: ServiceId, now: Instant) -> Vec<(String, LedgerState)> {
-        let state = |shared: Shared<'_>| {
-            let snapshot = shared.ledger.snapshot(shared.limits, now);
-            let says_nothing = shared.limits.windows.is_empty() && snapshot.is_empty();
-            let name = memory::shared_name(shared.scope, shared.key);
-            (!says_nothing).then(|| (name, memory::to_state(snapshot)))
-        };
-        self.scheduler.shared(service).filter_map(state).collect()
-    }
-
-    /// What an egress shares with others, used or not, as it is written down before anything is granted.
+    /// What an egress that is up shares with others, used or not, as it is written down before anything is granted.
     pub(super) fn shared_rows_at(
         &self,
-        address: &str,
+        egress: EgressId,
         tags: &[String],
         taken_ms: u64,
         now: Instant,
@@ -64,11 +53,11 @@ impl Drive {
         let mut rows = Vec::new();
         for service in self.services.ids() {
             let mut states: HashMap<String, LedgerState> =
-                self.shared_states(service, now).into_iter().collect();
+                shared_states(self.scheduler.shares(service, egress), now).collect();
             let wide =
                 self.scheduler.rules(service).wide.iter().filter(|(_, limits)| !limits.windows.is_empty());
             for (scope, limits) in wide {
-                let Some(key) = scope.key(home(address), tags) else { continue };
+                let Some(key) = scope.key(home(self.fleet.address(egress)), tags) else { continue };
                 let name = memory::shared_name(scope, &key);
                 let fresh = || memory::to_state(Ledger::default().snapshot(limits, now));
                 let state = states.remove(&name).unwrap_or_else(fresh);
@@ -107,7 +96,7 @@ impl Drive {
     pub(crate) fn rows_of(&mut self, service: ServiceId, egress: EgressId, now: Instant) -> Vec<LedgerRow> {
         let taken_ms = wall_ms();
         self.dirty.insert((service, egress));
-        let shared = self.shared_states(service, now).into_iter();
+        let shared = shared_states(self.scheduler.shares(service, egress), now);
         let mut rows: Vec<LedgerRow> =
             shared.map(|(name, state)| self.row(name, service, taken_ms, &state)).collect();
         rows.push(self.ledger_row(service, egress, taken_ms, now));
@@ -135,4 +124,16 @@ impl Drive {
         let limits = &self.scheduler.rules(service).own;
         seat.map_or_else(LedgerState::default, |ledger| memory::to_state(ledger.snapshot(limits, now)))
     }
+}
+
+/// Shared ledgers by the names they are kept under, but for networks without a quota that say nothing.
+fn shared_states<'a>(
+    shared: impl Iterator<Item = Shared<'a>>,
+    now: Instant,
+) -> impl Iterator<Item = (String, LedgerState)> {
+    shared.filter_map(move |Shared { scope, key, limits, ledger }| {
+        let snapshot = ledger.snapshot(limits, now);
+        let says_nothing = limits.windows.is_empty() && snapshot.is_empty();
+        (!says_nothing).then(|| (memory::shared_name(scope, key), memory::to_state(snapshot)))
+    })
 }

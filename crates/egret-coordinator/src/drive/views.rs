@@ -179,12 +179,12 @@ impl Drive {
     /// A unit is in use from its grant until a window after the answer, so the part of all units that is in use is the
     /// rate of calls in parts of the highest that the quota and the time of answers allow.
     pub(super) fn measure(&mut self, now: Instant) {
+        let ups: Vec<EgressId> = self.fleet.ids().filter(|egress| self.fleet.egress(*egress).is_up).collect();
         for service in self.services.ids().collect::<Vec<_>>() {
             if self.scheduler.backlog(service).0 == 0 {
                 self.utilisation.remove(&service);
                 continue;
             }
-            let ups: Vec<EgressId> = self.fleet.ids().filter(|e| self.fleet.egress(*e).is_up).collect();
             if ups.is_empty() {
                 continue;
             }

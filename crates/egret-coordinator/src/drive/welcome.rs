@@ -83,7 +83,7 @@ impl Drive {
             self.scheduler.handle(Event::EgressUp { egress, agent, address: home, tags: own_tags }, now);
             let used = self.services.ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
             welcomed.rows.extend(used.map(|service| self.ledger_row(service, egress, now_ms, now)));
-            welcomed.rows.extend(self.shared_rows_at(address, tags, now_ms, now));
+            welcomed.rows.extend(self.shared_rows_at(egress, tags, now_ms, now));
             welcomed.rows.push(memory::stamp(address, now_ms, false));
             let memory = self.rng.u64(..);
             welcomed.owners.push(EgressRow { address: address.clone(), agent, memory, since_ms: now_ms });
@@ -206,12 +206,8 @@ impl Drive {
                     self.scheduler.handle(Event::Remember { service, whose: whose.clone(), snapshot }, now);
                 }
                 if let Some(then) = then.filter(|_| !gap.is_zero()) {
-                    self.forget(
-                        service,
-                        whose,
-                        if gap == Duration::MAX { then } else { then.min(alone) },
-                        now,
-                    );
+                    let calls = if gap == Duration::MAX { then } else { then.min(alone) };
+                    self.forget(service, whose, calls, now);
                 }
             }
         }
