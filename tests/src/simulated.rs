@@ -7,10 +7,12 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant as Wall};
 
-use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use egret_core::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
 use egret_core::ledger::{Ledger, Ready};
 use egret_core::quota::{Limits, Terms};
-use egret_core::scheduler::{Class, Command, Event, LONGEST_HOLD, Scheduler, Settlement, Step};
+use egret_core::scheduler::{
+    Class, Command, Event, FlowKind, LONGEST_HOLD, Scheduler, Selector, Settlement, Step,
+};
 use egret_core::time::Instant;
 use egret_testkit::{Counters, Limit};
 
@@ -148,6 +150,9 @@ impl Fleet {
 
 impl Run<'_> {
     fn go(&mut self) {
+        let (class, tenant, selector) = (Class::Normal, TenantId(0), Selector::default());
+        let kind = FlowKind { service: SERVICE, class, tenant, selector };
+        self.scheduler.handle(Event::Open { flow: FlowId(0), kind, stored: 0 }, START);
         for n in 0..self.fleet.egresses {
             let (egress, agent) = (EgressId(n), AgentId(u64::from(n)));
             let address = Ipv4Addr::from(0x0a00_0000 + n * 256).into();
@@ -228,8 +233,8 @@ impl Run<'_> {
             Ended::Refused(at_agent) => (Settlement::Refused { named: None }, at_agent),
             Ended::GivenBack(at_agent, _) => (Settlement::Withdrawn, at_agent),
         };
-        let at_agent = Some(at_agent);
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+        let (at_agent, took) = (Some(at_agent), None);
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
         if let Ended::GivenBack(_, Some(reset)) = ended {
             self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
         }
@@ -242,11 +247,11 @@ impl Run<'_> {
             self.jobs += 1;
             let step = Step {
                 job: JobId(self.jobs),
-                service: SERVICE,
-                class: Class::Normal,
+                flow: FlowId(0),
                 deadline: Instant::from_micros(u64::MAX),
                 not_before: Instant::ZERO,
                 avoid: None,
+                is_stored: false,
             };
             self.scheduler.handle(Event::Enqueue(step), now);
         }

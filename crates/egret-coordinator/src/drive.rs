@@ -4,6 +4,7 @@
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
 mod fleet;
+mod flows;
 mod job;
 mod ledgers;
 mod memory;
@@ -28,6 +29,7 @@ use egret_wire::value::{Bytes, Time};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use fleet::{Connected, Fleet};
+use flows::{FlowKey, Flows};
 pub(crate) use job::{Job, Judged, answer_outcome};
 pub(crate) use memory::Memory;
 pub(crate) use progress::Progress;
@@ -79,6 +81,7 @@ pub(crate) struct Drive {
     pub(crate) services: Arc<Services>,
     pub(crate) scheduler: Scheduler,
     pub(crate) jobs: HashMap<JobId, Job>,
+    flows: Flows,
     /// Jobs that have ended and are not on disk yet.
     pub(crate) ending: HashMap<JobId, Arc<OutcomeRow>>,
     pub(crate) batches: HashMap<BatchId, Progress>,
@@ -148,6 +151,7 @@ impl Drive {
             services,
             scheduler,
             jobs: HashMap::new(),
+            flows: Flows::default(),
             ending: HashMap::new(),
             batches: HashMap::new(),
             fleet: Fleet::default(),
@@ -249,7 +253,9 @@ impl Drive {
                 if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
                     self.batches.entry(id).or_insert(progress);
                 }
-                for job in jobs {
+                for mut job in jobs {
+                    let key = FlowKey { service: job.service, class: job.class, batch: job.batch };
+                    job.flow = self.join_flow(key, now);
                     self.scheduler.handle(Event::Enqueue(job.step()), now);
                     self.jobs.insert(job.id, job);
                 }
@@ -293,6 +299,17 @@ impl Drive {
             }
             Command::Recall { attempt, job, egress } => self.recall(job, attempt, egress),
             Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
+            Command::Down(service) => {
+                tracing::error!(
+                    service = self.services.name(service),
+                    "the service answers nobody; one call at a time tries whether that is over"
+                );
+            }
+            Command::Back(service) => {
+                tracing::info!(service = self.services.name(service), "the service answers again");
+            }
+            // Every job is in memory.
+            Command::Leave(_) | Command::Load { .. } => {}
             Command::Expired(job) => {
                 if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
                     self.end(job, EndState::Expired, None, Some(error), None, now);
@@ -366,6 +383,7 @@ impl Drive {
         let Some(open) = self.jobs.remove(&job) else { return };
         self.open_jobs.fetch_sub(1, Ordering::Relaxed);
         self.scheduler.handle(Event::Withdraw(job), now);
+        self.leave_flow(open.flow, now);
         let result = JobResult { answer, error, attempts: open.attempts };
         let body = serde_json::to_vec(&result).unwrap_or_default();
         let outcome = Arc::new(OutcomeRow { job, batch: open.batch, state, ended_ms: wall_ms(), body });
@@ -460,8 +478,8 @@ impl Drive {
         let found = (self.services.find(&grant.service), self.fleet.find(&grant.egress));
         let (Some(service), Some(egress)) = found else { return };
         self.no_longer_running(job);
-        let (settlement, at_agent) = (Settlement::Withdrawn, None);
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+        let (settlement, at_agent, took) = (Settlement::Withdrawn, None, None);
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
         if let Some(open) = self.jobs.get(&job) {
             self.scheduler.handle(Event::Enqueue(open.step()), now);
         }

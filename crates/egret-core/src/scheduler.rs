@@ -1,10 +1,10 @@
 //! Gives waiting steps to egresses with budget, as early as the quotas allow.
 //!
-//! Every service is a lane: its queue, a seat for each egress it has used, and the budgets that seats share. A seat
-//! is in one place: ready, parked until an instant, busy until a call ends, held by a shared budget, or out (egress
-//! down, or its agent without credit). A turn hands steps to ready seats until either runs out; parked seats wait in
-//! an ordered set, and one timer per lane tells when to look again. Egresses a lane has never used
-//! have full budgets and are drawn from the common roster, so state grows with pairs in use.
+//! Every service has a seat for each egress it has used, the budgets that seats share, and lanes: steps that may leave
+//! from the same egresses. Inside a lane steps wait in flows, and it is a flow's turn by class, tenant and deadline
+//! (`lineup`). A turn hands steps to ready seats until either runs out; parked seats wait in an ordered set, and one
+//! timer per service tells when to look again. Egresses a lane has never used have full budgets and are drawn from the
+//! common roster, so state grows with pairs in use. A flow has its first steps in memory; the rest waits in the store.
 //!
 //! A call concerns its egress's own ledger and those of its network, its tags and the fleet, as far as the service has
 //! such quotas. All are asked, then all are charged, or none is.
@@ -14,25 +14,33 @@
 //! judged is absent here.
 
 mod event;
+mod flow;
 mod lane;
 mod lead;
-mod queue;
+mod lineup;
+mod outage;
+mod selector;
+mod service;
 mod settle;
 mod shared;
+mod steps;
 mod turn;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use event::{Command, Event, Settlement, Step, Whose};
-use lane::Lane;
+pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
+use flow::Flow;
 use lead::Lead;
-pub use queue::Class;
+pub use lineup::{Class, Place};
+pub use outage::Outage;
+pub use selector::Selector;
+use service::Service;
 use shared::SharedId;
 
-use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
 use crate::ledger::{Ledger, Ready};
 use crate::quota::{Limits, Rules};
 use crate::scope::{Scope, ScopeKey};
@@ -44,10 +52,17 @@ pub const LONGEST_HOLD: Duration = Duration::from_secs(1);
 /// Seats of a lane looked at in one go for ledgers that can be shed.
 const SHED_AT_ONCE: usize = 10_000;
 
+/// Keyed by numbers that we gave ourselves: no caller can make them collide.
+type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
 /// Where a job's step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    Waiting,
+    /// In its flow; until then it avoids an egress.
+    Waiting(Option<Instant>),
+    /// In its flow, beside a reading of the store.
+    Aside,
+    /// In back-off until then.
     Delayed(Instant),
     Running(AttemptId),
 }
@@ -60,7 +75,6 @@ struct Flight {
     /// The shared budgets it was charged to, whatever the egress shares now.
     shares: Arc<[SharedId]>,
     granted_at: Instant,
-    lost_at: Instant,
     /// Its agent has been asked to give it back.
     is_recalled: bool,
 }
@@ -72,8 +86,8 @@ struct Egress {
     is_listed: bool,
     /// Its address and tags, once an agent has come for it.
     home: Option<(IpAddr, Vec<String>)>,
-    /// Lanes with a seat for it.
-    lanes: Vec<ServiceId>,
+    /// Services with a seat for it.
+    services: Vec<ServiceId>,
 }
 
 #[derive(Debug, Default)]
@@ -103,13 +117,19 @@ pub struct Shared<'a> {
 pub struct Scheduler {
     start: u32,
     granted: u64,
-    lanes: Vec<Lane>,
+    services: Vec<Service>,
+    flows: Map<FlowId, Flow>,
+    weights: BTreeMap<TenantId, u32>,
+    /// Nothing is granted.
+    is_stopped: bool,
+    /// Waiting steps in memory that could be left in the store.
+    stored: usize,
     egresses: Vec<Egress>,
     /// Egresses in the order of their first coming: lanes draw never-used ones from here.
     roster: Vec<EgressId>,
     agents: HashMap<AgentId, Agent>,
-    steps: HashMap<JobId, (Step, Standing)>,
-    flights: HashMap<AttemptId, Flight>,
+    steps: Map<JobId, (Step, Standing)>,
+    flights: Map<AttemptId, Flight>,
     /// Attempts that were given up and may still be heard of.
     lost: BTreeSet<AttemptId>,
     touched: BTreeSet<ServiceId>,
@@ -125,12 +145,16 @@ impl Scheduler {
         Self {
             start,
             granted: 0,
-            lanes: services.into_iter().map(Lane::new).collect(),
+            services: services.into_iter().map(Service::new).collect(),
+            flows: Map::default(),
+            weights: BTreeMap::new(),
+            is_stopped: false,
+            stored: 0,
             egresses: Vec::new(),
             roster: Vec::new(),
             agents: HashMap::new(),
-            steps: HashMap::new(),
-            flights: HashMap::new(),
+            steps: Map::default(),
+            flights: Map::default(),
             lost: BTreeSet::new(),
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -143,9 +167,17 @@ impl Scheduler {
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Enqueue(step) => self.enqueue(step, now),
-            Event::Withdraw(job) => self.withdraw(job),
-            Event::Settle { attempt, service, egress, settlement, at_agent } => {
-                self.settle(attempt, service, egress, settlement, at_agent, now);
+            Event::Open { flow, kind, stored } => self.open_flow(flow, kind, stored, now),
+            Event::Close(flow) => self.close_flow(flow, now),
+            Event::Hold(flow, is_held) => self.hold_flow(flow, is_held, now),
+            Event::Weigh(tenant, weight) => {
+                self.weights.insert(tenant, weight);
+            }
+            Event::Loaded { flow, steps, through } => self.loaded(flow, steps, through, now),
+            Event::Gone(flow) => self.gone(flow),
+            Event::Withdraw(job) => self.withdraw(job, now),
+            Event::Settle { attempt, service, egress, settlement, at_agent, took } => {
+                self.settle(attempt, service, egress, settlement, (at_agent, took), now);
             }
             Event::EgressUp { egress, agent, address, tags } => self.egress_up(egress, agent, address, tags),
             Event::EgressDown(egress) => self.egress_down(egress),
@@ -161,6 +193,7 @@ impl Scheduler {
             }
             Event::Pause(service) => self.set_paused(service, true),
             Event::Resume(service) => self.set_paused(service, false),
+            Event::Stop(is_stopped) => self.set_stopped(is_stopped),
             Event::Forgotten { service, whose, calls } => {
                 self.ledger(service, &whose, |ledger, limits| ledger.spend_unknown(limits, calls, now));
             }
@@ -174,24 +207,24 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
                     ledger.rest_until(limits, now + length, 0, now);
                 });
-                self.recall(service, |_, other| other == egress);
+                self.recall(service, |_, flight| flight.egress == egress);
             }
             Event::Left { service, egress, calls, reset } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
                     ledger.limit_to(limits, calls, reset, now);
                 });
                 if calls == 0 {
-                    self.recall(service, |_, other| other == egress);
+                    self.recall(service, |_, flight| flight.egress == egress);
                 }
             }
         }
     }
 
-    /// Decides: every lane that something happened to, or whose time has come, gets a turn.
+    /// Decides: every service that something happened to, or whose time has come, gets a turn.
     pub fn tick(&mut self, now: Instant) {
         while let Some((_, service)) = self.timers.first().copied().filter(|timer| timer.0 <= now) {
             self.timers.pop_first();
-            self.lanes[service.0 as usize].wake_at = None;
+            self.services[service.0 as usize].wake_at = None;
             self.touched.insert(service);
         }
         while let Some(service) = self.touched.pop_first() {
@@ -209,10 +242,25 @@ impl Scheduler {
         self.commands.pop_front()
     }
 
-    /// Steps that wait for an egress of this service, back-offs included, and attempts in flight.
+    /// Steps that wait for an egress of this service, wherever they are and back-offs included, and attempts in flight.
     pub fn backlog(&self, service: ServiceId) -> (usize, usize) {
-        let lane = &self.lanes[service.0 as usize];
-        (lane.queue.len() + lane.delayed.len(), lane.in_flight())
+        let state = &self.services[service.0 as usize];
+        (state.waiting as usize + state.delayed.len(), state.in_flight)
+    }
+
+    /// Steps of a flow that wait, wherever they are, back-offs apart.
+    pub fn waiting(&self, flow: FlowId) -> u64 {
+        self.flows.get(&flow).map_or(0, Flow::waiting)
+    }
+
+    /// Whether a service answers nobody.
+    pub fn outage(&self, service: ServiceId) -> Option<Outage> {
+        self.services[service.0 as usize].breaker.outage()
+    }
+
+    /// How long an answer of a service usually takes, once there was one.
+    pub fn took(&self, service: ServiceId) -> Option<Duration> {
+        self.services[service.0 as usize].took
     }
 
     /// The attempt that runs for this job, if one does.
@@ -245,13 +293,13 @@ impl Scheduler {
 
     /// The ledger of a pair, if it has been used.
     pub fn seat(&self, service: ServiceId, egress: EgressId) -> Option<&Ledger> {
-        let seat = self.lanes[service.0 as usize].seats.get(&egress)?;
+        let seat = self.services[service.0 as usize].find(egress)?;
         seat.is_used.then_some(&seat.ledger)
     }
 
     /// The ledgers that egresses share at a service, as far as any of them has been used.
     pub fn shared(&self, service: ServiceId) -> impl Iterator<Item = Shared<'_>> {
-        let lane = &self.lanes[service.0 as usize];
+        let lane = &self.services[service.0 as usize];
         lane.shared.iter().map(|shared| {
             let (scope, limits) = &lane.rules.wide[shared.rule];
             Shared { scope, key: &shared.key, limits, ledger: &shared.ledger }
@@ -261,8 +309,8 @@ impl Scheduler {
     /// When one more call may leave from an egress, and the scope that is in the way the longest if it is not the
     /// egress's own.
     pub fn outlook(&self, service: ServiceId, egress: EgressId, now: Instant) -> (Ready, Option<Shared<'_>>) {
-        let lane = &self.lanes[service.0 as usize];
-        let own = lane.seats.get(&egress).map(|seat| seat.ledger.ready(&lane.rules.own, now));
+        let lane = &self.services[service.0 as usize];
+        let own = lane.find(egress).map(|seat| seat.ledger.ready(&lane.rules.own, now));
         let mut outlook = (own.unwrap_or(Ready::Now), None);
         for shared in self.shares(service, egress) {
             let both = outlook.0.and(shared.ledger.ready(shared.limits, now));
@@ -275,7 +323,7 @@ impl Scheduler {
 
     /// What an egress shares with others at a service, as far as any of them has used it.
     pub fn shares(&self, service: ServiceId, egress: EgressId) -> impl Iterator<Item = Shared<'_>> {
-        let lane = &self.lanes[service.0 as usize];
+        let lane = &self.services[service.0 as usize];
         let home = self.egresses.get(egress.0 as usize).and_then(|state| state.home.as_ref());
         lane.found(home).map(|id| {
             let shared = &lane.shared[id.0 as usize];
@@ -286,47 +334,17 @@ impl Scheduler {
 
     /// Frees ledgers that say no more than that nothing was spent lately; nobody can tell the difference.
     pub fn shed(&mut self, now: Instant) {
-        self.lanes.iter_mut().for_each(|lane| lane.shed(SHED_AT_ONCE, now));
+        self.services.iter_mut().for_each(|service| service.shed(SHED_AT_ONCE, now));
     }
 
     /// Whether a service is paused.
     pub fn is_paused(&self, service: ServiceId) -> bool {
-        self.lanes[service.0 as usize].paused
+        self.services[service.0 as usize].paused
     }
 
     /// The rules of a service.
     pub fn rules(&self, service: ServiceId) -> &Rules {
-        &self.lanes[service.0 as usize].rules
-    }
-
-    fn lane(&mut self, service: ServiceId) -> &mut Lane {
-        &mut self.lanes[service.0 as usize]
-    }
-
-    fn enqueue(&mut self, step: Step, now: Instant) {
-        self.withdraw(step.job);
-        let lane = &mut self.lanes[step.service.0 as usize];
-        let standing = if step.not_before > now {
-            lane.delayed.insert((step.not_before.min(step.deadline), step.job));
-            Standing::Delayed(step.not_before.min(step.deadline))
-        } else {
-            lane.queue.insert(step.class, step.deadline, step.job);
-            Standing::Waiting
-        };
-        self.steps.insert(step.job, (step, standing));
-        self.touched.insert(step.service);
-    }
-
-    fn withdraw(&mut self, job: JobId) {
-        let Some((step, standing)) = self.steps.remove(&job) else { return };
-        let lane = &mut self.lanes[step.service.0 as usize];
-        match standing {
-            Standing::Waiting => lane.queue.remove(step.class, step.deadline, job),
-            Standing::Delayed(due) => {
-                lane.delayed.remove(&(due, job));
-            }
-            Standing::Running(_) => {}
-        }
+        &self.services[service.0 as usize].rules
     }
 
     fn egress_up(&mut self, egress: EgressId, agent: AgentId, address: IpAddr, tags: Vec<String>) {
@@ -336,12 +354,18 @@ impl Scheduler {
         self.egress_down(egress);
         let state = self.egress(egress);
         (state.agent, state.home) = (Some(agent), Some((address, tags)));
-        let (lanes, home) = (state.lanes.clone(), state.home.clone());
+        let (services, home) = (state.services.clone(), state.home.clone());
         self.agents.entry(agent).or_default().egresses.insert(egress);
-        for service in lanes {
-            let lane = self.lane(service);
-            lane.rehome(egress, home.as_ref());
-            lane.make_ready(egress);
+        for service in services {
+            let state = &mut self.services[service.0 as usize];
+            state.rehome(egress, home.as_ref());
+            if let Some(seat) = state.seat_of(egress) {
+                state.make_ready(seat);
+            }
+        }
+        // Lanes that passed it by look at the roster again: it may be theirs now.
+        for state in &mut self.services {
+            state.lanes.iter_mut().skip(1).for_each(|lane| lane.drawn = 0);
         }
         self.touch_all();
     }
@@ -367,7 +391,10 @@ impl Scheduler {
         let agent = self.agents.entry(agent).or_default();
         agent.credit = agent.credit.saturating_add(grants);
         for (service, egress) in std::mem::take(&mut agent.starved) {
-            self.lanes[service.0 as usize].make_ready(egress);
+            let state = &mut self.services[service.0 as usize];
+            if let Some(seat) = state.seat_of(egress) {
+                state.make_ready(seat);
+            }
             self.touched.insert(service);
         }
     }
@@ -382,33 +409,17 @@ impl Scheduler {
         if let Some(flight) = self.flights.get_mut(&attempt) {
             flight.granted_at = Instant::ZERO;
         }
-        self.lane(service).make_ready(egress);
+        let state = &mut self.services[service.0 as usize];
+        if let Some(seat) = state.seat_of(egress) {
+            state.make_ready(seat);
+        }
         self.touched.insert(service);
         let waits =
             self.steps.get(&job).is_some_and(|(_, standing)| !matches!(standing, Standing::Running(_)));
         if waits && let Some((step, _)) = self.steps.get(&job).copied() {
-            self.withdraw(job);
+            self.withdraw(job, now);
             self.steps.insert(job, (step, Standing::Running(attempt)));
         }
-    }
-
-    fn take_off(
-        &mut self,
-        attempt: AttemptId,
-        job: JobId,
-        service: ServiceId,
-        egress: EgressId,
-        now: Instant,
-    ) {
-        let lane = &mut self.lanes[service.0 as usize];
-        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
-        lane.reserve_all(egress, &shares, now);
-        let lost_at = now + LONGEST_HOLD + lane.rules.own.timeout + lane.rules.own.linger;
-        lane.overdue.insert((lost_at, attempt));
-        self.flights.insert(
-            attempt,
-            Flight { job, service, egress, shares, granted_at: now, lost_at, is_recalled: false },
-        );
     }
 
     /// Changes a ledger and has whoever waits for it looked at again.
@@ -416,9 +427,9 @@ impl Scheduler {
         match whose {
             Whose::Own(egress) => {
                 self.meet(service, *egress);
-                self.lane(service).change(*egress, change);
+                self.services[service.0 as usize].change(*egress, change);
             }
-            Whose::Shared(scope, key) => self.lane(service).change_shared(scope, key, change),
+            Whose::Shared(scope, key) => self.services[service.0 as usize].change_shared(scope, key, change),
         }
         self.touched.insert(service);
     }
@@ -427,21 +438,31 @@ impl Scheduler {
     fn meet(&mut self, service: ServiceId, egress: EgressId) {
         self.egress(egress);
         let state = &mut self.egresses[egress.0 as usize];
-        if self.lanes[service.0 as usize].seat(egress, state.home.as_ref()) {
-            state.lanes.push(service);
+        if self.services[service.0 as usize].seat(egress, state.home.as_ref()).1 {
+            state.services.push(service);
         }
     }
 
     fn set_paused(&mut self, service: ServiceId, paused: bool) {
-        self.lane(service).paused = paused;
+        self.services[service.0 as usize].paused = paused;
         if paused {
             self.recall(service, |_, _| true);
         }
         self.touched.insert(service);
     }
 
+    fn set_stopped(&mut self, is_stopped: bool) {
+        self.is_stopped = is_stopped;
+        for service in (0..).zip(&self.services).map(|(index, _)| ServiceId(index)).collect::<Vec<_>>() {
+            if is_stopped {
+                self.recall(service, |_, _| true);
+            }
+            self.touched.insert(service);
+        }
+    }
+
     fn touch_all(&mut self) {
-        let waiting = (0u32..).zip(&self.lanes).filter(|(_, lane)| !lane.queue.is_empty());
+        let waiting = (0u32..).zip(&self.services).filter(|(_, service)| service.waiting > 0);
         self.touched.extend(waiting.map(|(index, _)| ServiceId(index)));
     }
 }

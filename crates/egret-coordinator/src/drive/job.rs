@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use egret_core::id::{BatchId, EgressId, JobId, ServiceId};
+use egret_core::id::{BatchId, EgressId, FlowId, JobId, ServiceId};
 use egret_core::retry::backoff;
 use egret_core::scheduler::{Class, Settlement, Step};
 use egret_core::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) batch: Option<BatchId>,
     pub(crate) service: ServiceId,
     pub(crate) class: Class,
+    /// Where its step waits; given by the drive.
+    pub(crate) flow: FlowId,
     pub(crate) deadline: Instant,
     /// What is sent.
     pub(crate) question: Box<[u8]>,
@@ -71,6 +73,7 @@ impl Job {
             batch,
             service,
             class,
+            flow: FlowId(0),
             deadline,
             question,
             attempts: Vec::new(),
@@ -84,11 +87,11 @@ impl Job {
     pub(crate) fn step(&self) -> Step {
         Step {
             job: self.id,
-            service: self.service,
-            class: self.class,
+            flow: self.flow,
             deadline: self.deadline,
             not_before: Instant::ZERO,
             avoid: None,
+            is_stored: false,
         }
     }
 
@@ -123,7 +126,7 @@ impl Job {
                         format!("{hopeless} egresses that answer other lookups were refused this one");
                     return Next::Failed(error("always_refused", detail));
                 }
-                Next::Again(self.step())
+                Next::Again(Step { avoid: Some(egress), ..self.step() })
             }
             (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Blocked), _) => Next::Failed(error(
                 "blocked",
@@ -285,7 +288,7 @@ mod tests {
         for egress in 0..100 {
             let refused = judged(CallEnd::Answered, Some(Verdict::Refused { wait: None }));
             assert!(
-                matches!(after(&mut job, refused, egress, false), Next::Again(step) if step.avoid.is_none())
+                matches!(after(&mut job, refused, egress, false), Next::Again(step) if step.avoid == Some(EgressId(egress)))
             );
         }
     }

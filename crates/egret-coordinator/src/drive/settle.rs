@@ -78,7 +78,8 @@ impl Drive {
         self.dirty.insert((service, egress));
         let Report { held_ms, took_ms, since_ms, ready_in_ms, .. } = judged.report;
         let at_agent = Some(Duration::from_millis(held_ms.saturating_add(took_ms).saturating_add(since_ms)));
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent }, now);
+        let took = Some(Duration::from_millis(took_ms)).filter(|_| settlement != Settlement::Withdrawn);
+        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
         // What it says of times counts from the answer, which may have waited for a new session.
         let since = Duration::from_millis(since_ms);
         if let Some((units, reset)) = judged.left.map(|(units, reset)| (units, reset.saturating_sub(since))) {

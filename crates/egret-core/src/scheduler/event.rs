@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::queue::Class;
-use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use super::lineup::{Class, Place};
+use super::selector::Selector;
+use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
 use crate::ledger::Snapshot;
 use crate::scope::{Scope, ScopeKey};
 use crate::time::Instant;
@@ -14,16 +15,36 @@ use crate::time::Instant;
 pub struct Step {
     /// Whose question; a job has at most one step waiting or running.
     pub job: JobId,
-    /// Whom to ask.
-    pub service: ServiceId,
-    /// How urgent.
-    pub class: Class,
-    /// Not granted after this instant; the job expires.
+    /// Where it waits: that says whom to ask, how urgent it is, and for whom.
+    pub flow: FlowId,
+    /// Not granted after this instant; the job expires. Steps of a flow go in this order.
     pub deadline: Instant,
     /// Not granted before: the back-off after a failure.
     pub not_before: Instant,
-    /// An egress to be avoided while there is another: the last attempt failed there.
+    /// An egress to be avoided for a while if there is another: the last attempt failed or was refused there.
     pub avoid: Option<EgressId>,
+    /// The store has it, and it was not tried yet: it may be left there until its turn comes.
+    pub is_stored: bool,
+}
+
+impl Step {
+    /// Its place in its flow.
+    pub fn place(&self) -> Place {
+        (self.deadline, self.job)
+    }
+}
+
+/// What the steps of a flow have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowKind {
+    /// Whom they ask.
+    pub service: ServiceId,
+    /// How urgent they are.
+    pub class: Class,
+    /// Whose they are.
+    pub tenant: TenantId,
+    /// Which egresses they may leave from.
+    pub selector: Selector,
 }
 
 /// How an attempt ended, as far as budgets care.
@@ -56,8 +77,34 @@ pub enum Whose {
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A step is to be granted.
+    /// Steps of this kind wait in a flow of their own from now on.
+    Open {
+        /// Which one; a name that is not in use.
+        flow: FlowId,
+        /// What they have in common.
+        kind: FlowKind,
+        /// How many of them the store has already.
+        stored: u64,
+    },
+    /// A flow is over: none of its steps waits or runs.
+    Close(FlowId),
+    /// Nothing of a flow is granted from now on, and what was is recalled; or that is over.
+    Hold(FlowId, bool),
+    /// What part a tenant has beside the others of its class; 1 unless told.
+    Weigh(TenantId, u32),
+    /// A step of an open flow is to be granted.
     Enqueue(Step),
+    /// The store was read for a flow, as [`Command::Load`] asked.
+    Loaded {
+        /// Which one.
+        flow: FlowId,
+        /// What was found, in order; steps that are known here are passed over.
+        steps: Vec<Step>,
+        /// The place read last; `None`: the end was reached.
+        through: Option<Place>,
+    },
+    /// A job that waited in the store alone has ended there.
+    Gone(FlowId),
     /// The job has ended or was given up: its waiting step is forgotten. A running one is charged as usual.
     Withdraw(JobId),
     /// An attempt ended. One that was given up as lost is charged again: it may have been counted late.
@@ -72,6 +119,8 @@ pub enum Event {
         settlement: Settlement,
         /// How long the agent had it: held, asking, and waiting to report. The rest of the time it was on its way.
         at_agent: Option<Duration>,
+        /// How long the call itself took.
+        took: Option<Duration>,
     },
     /// An agent speaks for this egress from now on.
     EgressUp {
@@ -167,6 +216,8 @@ pub enum Event {
     Pause(ServiceId),
     /// The opposite.
     Resume(ServiceId),
+    /// Nothing at all is granted any more, and what was is recalled; or that is over.
+    Stop(bool),
 }
 
 /// Something the shell must do.
@@ -208,4 +259,19 @@ pub enum Command {
     },
     /// The job's deadline passed while its step waited.
     Expired(JobId),
+    /// The step need not be remembered: the store has it, and it is asked for again when its turn comes near.
+    Leave(JobId),
+    /// The next steps of a flow are to be read from the store; [`Event::Loaded`] brings them.
+    Load {
+        /// Which one.
+        flow: FlowId,
+        /// Those after this place; `None`: from the first.
+        after: Option<Place>,
+        /// So many.
+        most: usize,
+    },
+    /// A service answers nobody: one call at a time tries whether that is over.
+    Down(ServiceId),
+    /// It answers again.
+    Back(ServiceId),
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lane::Lane;
+use super::service::Service;
 use super::{Command, Flight, Scheduler, Settlement, Standing, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
 use crate::time::Instant;
@@ -15,7 +15,7 @@ impl Scheduler {
         service: ServiceId,
         egress: EgressId,
         settlement: Settlement,
-        at_agent: Option<Duration>,
+        (at_agent, took): (Option<Duration>, Option<Duration>),
         now: Instant,
     ) {
         let spread = self.rng.f64();
@@ -25,7 +25,7 @@ impl Scheduler {
             }
             return;
         };
-        let Flight { job, service, egress, shares, granted_at, lost_at, .. } = flight;
+        let Flight { job, service, egress, shares, granted_at, .. } = flight;
         if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
             let agent = self.egresses[egress.0 as usize].agent;
             if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
@@ -35,9 +35,10 @@ impl Scheduler {
         if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
             self.steps.remove(&job);
         }
-        let lane = &mut self.lanes[service.0 as usize];
-        lane.overdue.remove(&(lost_at, attempt));
-        lane.change_all(egress, &shares, |ledger, limits| match settlement {
+        self.note(service, egress, attempt, settlement, took, now);
+        let state = &mut self.services[service.0 as usize];
+        state.in_flight -= 1;
+        state.change_all(egress, &shares, |ledger, limits| match settlement {
             Settlement::Withdrawn | Settlement::NotSent => ledger.refund(),
             Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
             Settlement::Refused { .. } => ledger.charge(limits, now),
@@ -51,8 +52,8 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.stumble(limits, now));
             }
             Settlement::Refused { named } => {
-                if lane.refuse(egress, &shares, granted_at, named, spread, now) {
-                    self.recall(service, |lane, other| lane.rests(other, now));
+                if state.refuse(egress, &shares, granted_at, named, spread, now) {
+                    self.recall(service, |state, flight| state.rests(flight.egress, now));
                 }
             }
             Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
@@ -74,35 +75,74 @@ impl Scheduler {
             return;
         }
         self.meet(service, egress);
-        let lane = &mut self.lanes[service.0 as usize];
-        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        let state = &mut self.services[service.0 as usize];
+        let shares = state.find(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
         let linger =
-            if settlement == Settlement::Unanswered { lane.rules.own.linger } else { Duration::ZERO };
-        lane.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
+            if settlement == Settlement::Unanswered { state.rules.own.linger } else { Duration::ZERO };
+        state.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
         if let Settlement::Refused { named } = settlement
-            && lane.refuse(egress, &shares, Instant::ZERO, named, spread, now)
+            && state.refuse(egress, &shares, Instant::ZERO, named, spread, now)
         {
-            self.recall(service, |lane, other| lane.rests(other, now));
+            self.recall(service, |state, flight| state.rests(flight.egress, now));
         }
         self.touched.insert(service);
     }
 
     pub(super) fn spent(&mut self, service: ServiceId, egress: EgressId, calls: u32, now: Instant) {
         self.meet(service, egress);
-        let lane = self.lane(service);
-        let shares = lane.seats.get(&egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
-        lane.change_all(egress, &shares, |ledger, limits| {
+        let state = &mut self.services[service.0 as usize];
+        let shares = state.find(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
+        state.change_all(egress, &shares, |ledger, limits| {
             ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
         });
         self.touched.insert(service);
     }
 
-    /// Takes grants back that may still be held by their agents, each once: they were handed out ahead of their time.
-    pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Lane, EgressId) -> bool) {
-        let lane = &self.lanes[service.0 as usize];
-        for (_, attempt) in &lane.overdue {
+    /// What an attempt's end says of the service and of the egress.
+    fn note(
+        &mut self,
+        service: ServiceId,
+        egress: EgressId,
+        attempt: AttemptId,
+        settlement: Settlement,
+        took: Option<Duration>,
+        now: Instant,
+    ) {
+        let state = &mut self.services[service.0 as usize];
+        match settlement {
+            Settlement::Withdrawn | Settlement::NotSent => state.breaker.unsent(attempt),
+            Settlement::Unanswered => {
+                state.judge(egress, None);
+                self.silent(service, egress, attempt, now);
+            }
+            Settlement::Answered | Settlement::Refused { .. } => {
+                if let Some(took) = took {
+                    state.judge(egress, Some(took));
+                }
+                if state.breaker.answered() {
+                    self.commands.push_back(Command::Back(service));
+                }
+            }
+        }
+    }
+
+    /// An attempt had no answer; it may be one too many.
+    pub(super) fn silent(&mut self, service: ServiceId, egress: EgressId, attempt: AttemptId, now: Instant) {
+        let are_many = self.roster.iter().filter(|e| self.egresses[e.0 as usize].agent.is_some()).nth(1);
+        let are_many = are_many.is_some();
+        if self.services[service.0 as usize].breaker.silent(attempt, egress, are_many, now) {
+            self.commands.push_back(Command::Down(service));
+            self.recall(service, |_, _| true);
+        }
+    }
+
+    /// Takes grants back that may still be held by their agents, each once: they were handed out ahead of their time, or
+    /// are not wanted any more.
+    pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Service, &Flight) -> bool) {
+        let state = &self.services[service.0 as usize];
+        for (_, attempt) in &state.overdue {
             let Some(flight) = self.flights.get_mut(attempt) else { continue };
-            if !flight.is_recalled && concerns(lane, flight.egress) {
+            if !flight.is_recalled && concerns(state, flight) {
                 flight.is_recalled = true;
                 let (job, egress) = (flight.job, flight.egress);
                 self.commands.push_back(Command::Recall { attempt: *attempt, job, egress });

@@ -1,17 +1,18 @@
-//! A turn of one lane: waiting steps and seats with budget are brought together until either runs out.
+//! A turn of one service: waiting steps and seats with budget are brought together until either runs out.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::lane::{Place, Seat};
-use super::{Command, Flight, Scheduler, Standing};
+use super::lane::Place;
+use super::lineup::Turn;
+use super::service::{SeatId, Service};
+use super::{Command, Flight, LONGEST_HOLD, Scheduler, Standing};
 use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
 use crate::ledger::Ready;
 use crate::time::Instant;
 
 /// Lost attempts remembered, so that a late result is told from one told twice.
 const MOST_LOST: usize = 100_000;
-/// A step that avoids an egress waits this long for another, no longer.
-const SOON: Duration = Duration::from_secs(5);
 
 /// What became of a seat that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,144 +21,194 @@ enum Served {
     Granted,
     /// It may send, but there is no step for it.
     Unfit,
-    /// It cannot send now and has left the ring.
+    /// It cannot send now and has left the ready.
     Away,
 }
 
 impl Scheduler {
-    /// Brings steps and ready seats of one lane together until either runs out.
+    /// Brings steps and ready seats of one service together until either runs out.
     pub(super) fn turn(&mut self, service: ServiceId, now: Instant) {
         self.lose_overdue(service, now);
         self.end_backoffs(service, now);
         self.expire(service, now);
-        self.lane(service).unpark(now);
+        self.services[service.0 as usize].unpark(now);
+        let mut spent = vec![false; self.services[service.0 as usize].lanes.len()];
         let mut aside = Vec::new();
-        while self.lane(service).is_granting() {
-            let Some(egress) = self.next_seat(service) else { break };
-            match self.serve(service, egress, true, now) {
-                Served::Granted => self.lane(service).requeue(egress),
-                Served::Unfit => aside.push(egress),
+        while let Some(lane) = self.next_lane(service, &spent, now) {
+            let Some(seat) = self.next_seat(service, lane) else {
+                spent[lane] = true;
+                continue;
+            };
+            match self.serve(service, lane, seat, true, now) {
+                Served::Granted => self.services[service.0 as usize].lanes[lane].requeue(seat),
+                Served::Unfit => aside.push((lane, seat)),
                 Served::Away => {}
             }
         }
-        for egress in aside {
-            // Steps that failed here go elsewhere, if anything else is fit to take them in time.
-            let mut served = Served::Unfit;
-            if !self.elsewhere(service, egress, now) {
-                served = Served::Granted;
-                while served == Served::Granted {
-                    served = self.serve(service, egress, false, now);
-                }
-            }
-            if served == Served::Unfit {
-                self.lane(service).requeue(egress);
-            }
+        for (lane, seat) in aside {
+            self.serve_alone(service, lane, seat, now);
         }
-        self.set_timer(service);
+        self.set_timer(service, now);
     }
 
-    fn set_timer(&mut self, service: ServiceId) {
-        let lane = &mut self.lanes[service.0 as usize];
-        let wake_at = lane.next_wake();
-        if wake_at != lane.wake_at {
-            if let Some(old) = lane.wake_at {
+    /// A seat that every step of its lane avoids: they wait for another, unless nobody else is there.
+    fn serve_alone(&mut self, service: ServiceId, lane: usize, seat: SeatId, now: Instant) {
+        let mut served = Served::Unfit;
+        if self.is_alone(service, lane, seat) {
+            served = Served::Granted;
+            while served == Served::Granted && self.grants(service, now) {
+                served = self.serve(service, lane, seat, false, now);
+            }
+        }
+        if served != Served::Away {
+            self.services[service.0 as usize].lanes[lane].requeue(seat);
+        }
+    }
+
+    fn grants(&self, service: ServiceId, now: Instant) -> bool {
+        !self.is_stopped && self.services[service.0 as usize].is_granting(now)
+    }
+
+    pub(super) fn set_timer(&mut self, service: ServiceId, now: Instant) {
+        let state = &mut self.services[service.0 as usize];
+        let wake_at = state.next_wake(!self.is_stopped, now);
+        if wake_at != state.wake_at {
+            if let Some(old) = state.wake_at {
                 self.timers.remove(&(old, service));
             }
-            lane.wake_at = wake_at;
+            state.wake_at = wake_at;
             self.timers.extend(wake_at.map(|at| (at, service)));
         }
     }
 
-    /// The next seat to look at: never-used egresses first, so that work spreads, then the ring.
-    fn next_seat(&mut self, service: ServiceId) -> Option<EgressId> {
-        let lane = &mut self.lanes[service.0 as usize];
-        while let Some(egress) = self.roster.get(lane.drawn).copied() {
-            lane.drawn += 1;
-            let state = &mut self.egresses[egress.0 as usize];
-            if lane.seat(egress, state.home.as_ref()) {
-                lane.place(egress, Place::Ready);
-                state.lanes.push(service);
-                return Some(egress);
-            }
+    /// The lane whose turn it is, of those that have steps and may have seats.
+    fn next_lane(&self, service: ServiceId, spent: &[bool], now: Instant) -> Option<usize> {
+        if !self.grants(service, now) {
+            return None;
         }
-        lane.next_seat()
+        let state = &self.services[service.0 as usize];
+        let waits = |index: &usize| !spent[*index] && !state.lanes[*index].lineup.is_empty();
+        let mut lanes = (0..state.lanes.len()).filter(waits);
+        let first = lanes.next()?;
+        let turn = |index: usize| state.lanes[index].lineup.next(&state.turns, None);
+        match lanes.next() {
+            None => Some(first),
+            Some(second) => [first, second].into_iter().chain(lanes).min_by_key(|index| turn(*index)),
+        }
     }
 
-    /// Whether another egress could take a step now or soon.
-    fn elsewhere(&self, service: ServiceId, egress: EgressId, now: Instant) -> bool {
-        let lane = &self.lanes[service.0 as usize];
-        let is_soon = |seat: &Seat| match lane.outlook(seat, Duration::ZERO, now).0 {
-            Ready::Now | Ready::OnCompletion => true,
-            Ready::At(at) => at <= now + SOON,
-        };
-        self.roster.iter().any(|other| {
-            let agent = self.egresses[other.0 as usize].agent.and_then(|agent| self.agents.get(&agent));
+    /// The next seat to look at: never-used egresses first, so that work spreads, then the better of two that are ready.
+    fn next_seat(&mut self, service: ServiceId, lane: usize) -> Option<SeatId> {
+        let state = &mut self.services[service.0 as usize];
+        while let Some(egress) = self.roster.get(state.lanes[lane].drawn).copied() {
+            state.lanes[lane].drawn += 1;
+            let home = &mut self.egresses[egress.0 as usize];
+            if !state.lanes[lane].selector.takes_home(home.home.as_ref()) {
+                continue;
+            }
+            let (seat, is_new) = state.seat(egress, home.home.as_ref());
+            if is_new {
+                home.services.push(service);
+            }
+            if is_new || !state.lanes[lane].has(seat) {
+                state.lanes[lane].enter(seat);
+                // Other lanes look at it too, in their own time.
+                state.make_ready(seat);
+                return state.lanes[lane].last_ready();
+            }
+        }
+        state.draw(lane, &mut self.rng)
+    }
+
+    /// Whether no other egress of a lane could take a step, now or later.
+    fn is_alone(&self, service: ServiceId, lane: usize, seat: SeatId) -> bool {
+        let state = &self.services[service.0 as usize];
+        let (lane, egress) = (&state.lanes[lane], state.seats[seat.0 as usize].egress);
+        !self.roster.iter().any(|other| {
+            let home = &self.egresses[other.0 as usize];
+            let agent = home.agent.and_then(|agent| self.agents.get(&agent));
             *other != egress
                 && agent.is_some_and(|agent| agent.credit > 0)
-                && lane.seats.get(other).is_none_or(is_soon)
+                && lane.selector.takes_home(home.home.as_ref())
         })
     }
 
-    /// Gives one step to a seat that was taken from the ring; a `picky` seat leaves those that avoid it.
-    fn serve(&mut self, service: ServiceId, egress: EgressId, picky: bool, now: Instant) -> Served {
-        let lane = &mut self.lanes[service.0 as usize];
+    /// Gives one step to a seat that was taken from the ready; a `picky` seat leaves those that avoid it.
+    fn serve(&mut self, service: ServiceId, lane: usize, id: SeatId, picky: bool, now: Instant) -> Served {
+        let state = &mut self.services[service.0 as usize];
+        let seat = &state.seats[id.0 as usize];
+        let egress = seat.egress;
         let Some(agent) = self.egresses[egress.0 as usize].agent else {
-            lane.place(egress, Place::Out);
+            state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         };
         let account = self.agents.entry(agent).or_default();
         if account.credit == 0 {
             account.starved.insert((service, egress));
-            lane.place(egress, Place::Out);
+            state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         }
-        let Some(seat) = lane.seats.get(&egress) else { return Served::Away };
-        match lane.outlook(seat, account.lead.get(), now) {
+        match state.outlook(seat, account.lead.get(), now) {
             (Ready::Now, _) => {}
             (ready, Some(shared)) => {
-                lane.hold(egress, shared, ready);
+                state.lanes[lane].hold(id, shared, ready);
                 return Served::Away;
             }
             (Ready::At(at), None) => {
-                lane.place(egress, Place::Parked(at));
+                state.lanes[lane].place(id, Place::Parked(at));
                 return Served::Away;
             }
             (Ready::OnCompletion, None) => {
-                lane.place(egress, Place::Busy);
+                state.lanes[lane].place(id, Place::Busy);
                 return Served::Away;
             }
         }
-        let steps = &self.steps;
-        let fits = |job| !picky || steps.get(&job).is_none_or(|(step, _)| step.avoid != Some(egress));
-        let Some(job) = lane.queue.take(fits) else { return Served::Unfit };
+        let weights = &self.weights;
+        let weight = |turn: &Turn| weights.get(&turn.tenant).copied().unwrap_or(1);
+        let Some(turn) = state.take_turn(lane, picky.then_some(egress), weight) else { return Served::Unfit };
         account.credit -= 1;
-        self.grant(service, egress, agent, job, now);
+        self.grant(service, id, agent, turn.place.1, now);
         Served::Granted
     }
 
-    fn grant(&mut self, service: ServiceId, egress: EgressId, agent: AgentId, job: JobId, now: Instant) {
+    fn grant(&mut self, service: ServiceId, seat: SeatId, agent: AgentId, job: JobId, now: Instant) {
         self.granted += 1;
         let attempt = AttemptId { start: self.start, count: self.granted };
-        self.take_off(attempt, job, service, egress, now);
-        if let Some((_, standing)) = self.steps.get_mut(&job) {
-            *standing = Standing::Running(attempt);
+        let egress = self.services[service.0 as usize].seats[seat.0 as usize].egress;
+        self.services[service.0 as usize].breaker.leaves(attempt);
+        if let Some((step, standing)) = self.steps.get_mut(&job) {
+            let former = std::mem::replace(standing, Standing::Running(attempt));
+            let step = *step;
+            if let Standing::Waiting(Some(until)) = former {
+                self.services[service.0 as usize].grudges.remove(&(until, job));
+            }
+            self.unline(&step, now);
         }
+        self.take_off(attempt, job, service, egress, now);
         self.commands.push_back(Command::Grant { attempt, job, service, egress, agent });
     }
 
     /// Gives up attempts that should have been heard of: their units are charged now.
     fn lose_overdue(&mut self, service: ServiceId, now: Instant) {
-        loop {
-            let first = self.lanes[service.0 as usize].overdue.first().copied();
-            let Some((_, attempt)) = first.filter(|entry| entry.0 <= now) else { return };
-            let lane = &mut self.lanes[service.0 as usize];
-            lane.overdue.pop_first();
+        while let Some((lost_at, attempt)) = self.services[service.0 as usize].overdue.front().copied() {
+            if !self.flights.contains_key(&attempt) {
+                self.services[service.0 as usize].overdue.pop_front();
+                continue;
+            }
+            if lost_at > now {
+                return;
+            }
+            self.services[service.0 as usize].overdue.pop_front();
             let Some(Flight { job, egress, shares, .. }) = self.flights.remove(&attempt) else { continue };
             self.lost.insert(attempt);
             while self.lost.len() > MOST_LOST {
                 self.lost.pop_first();
             }
-            lane.change_all(egress, &shares, |ledger, limits| ledger.charge(limits, now));
+            let state = &mut self.services[service.0 as usize];
+            state.in_flight -= 1;
+            state.change_all(egress, &shares, |ledger, limits| ledger.charge(limits, now));
+            // That its agent is gone says nothing of the service.
+            state.breaker.unsent(attempt);
             if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
                 self.steps.remove(&job);
             }
@@ -165,21 +216,52 @@ impl Scheduler {
         }
     }
 
+    /// Steps whose back-off is over, and those that avoided an egress for long enough, wait like any other.
     fn end_backoffs(&mut self, service: ServiceId, now: Instant) {
-        let lane = &mut self.lanes[service.0 as usize];
-        while let Some((_, job)) = lane.delayed.first().copied().filter(|entry| entry.0 <= now) {
-            lane.delayed.pop_first();
-            if let Some((step, standing)) = self.steps.get_mut(&job) {
-                *standing = Standing::Waiting;
-                lane.queue.insert(step.class, step.deadline, job);
+        while let Some(job) = self.pop_due(service, now, |state| &mut state.delayed) {
+            if let Some((step, _)) = self.steps.remove(&job) {
+                self.line_up(step, now);
             }
+        }
+        while let Some(job) = self.pop_due(service, now, |state| &mut state.grudges) {
+            self.forgive(job, now);
         }
     }
 
-    fn expire(&mut self, service: ServiceId, now: Instant) {
-        while let Some(job) = self.lanes[service.0 as usize].queue.take_overdue(now) {
-            self.steps.remove(&job);
-            self.commands.push_back(Command::Expired(job));
+    fn pop_due(
+        &mut self,
+        service: ServiceId,
+        now: Instant,
+        set: impl Fn(&mut Service) -> &mut BTreeSet<(Instant, JobId)>,
+    ) -> Option<JobId> {
+        let set = set(&mut self.services[service.0 as usize]);
+        set.first().filter(|entry| entry.0 <= now)?;
+        set.pop_first().map(|entry| entry.1)
+    }
+
+    /// Keeps an attempt in flight until it ends or is lost.
+    pub(super) fn take_off(
+        &mut self,
+        attempt: AttemptId,
+        job: JobId,
+        service: ServiceId,
+        egress: EgressId,
+        now: Instant,
+    ) {
+        let state = &mut self.services[service.0 as usize];
+        let Some(seat) = state.seat_of(egress) else { return };
+        let shares = Arc::clone(&state.seats[seat.0 as usize].shares);
+        state.reserve_all(seat, &shares, now);
+        let own = &state.rules.own;
+        let lost_at = now + LONGEST_HOLD + own.timeout + own.linger;
+        state.in_flight += 1;
+        state.overdue.push_back((lost_at, attempt));
+        // Most of those in front have ended long ago.
+        if state.overdue.len() > 2 * state.in_flight + 64 {
+            let flights = &self.flights;
+            state.overdue.retain(|entry| entry.1 == attempt || flights.contains_key(&entry.1));
         }
+        self.flights
+            .insert(attempt, Flight { job, service, egress, shares, granted_at: now, is_recalled: false });
     }
 }

@@ -1,0 +1,385 @@
+//! One service: a seat for each egress that it was used from, what the seats share, and its lanes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Map;
+use super::lane::Lane;
+use super::lineup::{self, Turn, Turns};
+use super::outage::Breaker;
+use super::selector::Selector;
+use super::shared::{Shared, SharedId};
+use crate::id::{AttemptId, EgressId, FlowId, JobId};
+use crate::ledger::{Ledger, Ready};
+use crate::quota::{Limits, Rules, Window};
+use crate::scope::{Scope, ScopeKey};
+use crate::time::Instant;
+
+/// A window from here on is long: what is spent of it is missed for a while (chosen).
+const LONG: Duration = Duration::from_secs(600);
+/// Parts of a long window that are told apart when egresses are compared.
+const PARTS: u64 = 16;
+
+/// The index of a seat at its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SeatId(pub(super) u32);
+
+/// An egress at a service.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) egress: EgressId,
+    pub(super) ledger: Ledger,
+    /// Calls were made from it, or somebody knows of some.
+    pub(super) is_used: bool,
+    /// The shared budgets that its calls count towards as well.
+    pub(super) shares: Arc<[SharedId]>,
+    pub(super) merit: Merit,
+}
+
+/// How good a choice a seat is among others that may send: less is better, the first field first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Merit {
+    /// The part in use of its tightest long window, in sixteenths.
+    fill: u8,
+    /// Calls without an answer in a row.
+    silent: u8,
+    /// Calls in flight.
+    busy: u8,
+    /// The usual time of an answer, as a power of two of milliseconds.
+    slow: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) rules: Rules,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) turns: Turns,
+    pub(super) paused: bool,
+    pub(super) breaker: Breaker,
+    /// Steps in back-off, by the instant that ends it.
+    pub(super) delayed: BTreeSet<(Instant, JobId)>,
+    /// Steps that avoid an egress, by the instant that ends it.
+    pub(super) grudges: BTreeSet<(Instant, JobId)>,
+    /// Flows by a deadline not later than that of their first step.
+    pub(super) due: BTreeSet<(Instant, FlowId)>,
+    /// Steps that wait, in memory or beyond, without those in back-off.
+    pub(super) waiting: u64,
+    /// When its timer is set for.
+    pub(super) wake_at: Option<Instant>,
+    pub(super) seats: Vec<Seat>,
+    by_egress: Map<EgressId, SeatId>,
+    pub(super) shared: Vec<Shared>,
+    by_key: BTreeMap<(usize, ScopeKey), SharedId>,
+    /// Attempts by the instant from which they count as lost; that is always the same time after the grant, so those
+    /// that have ended are passed over when they come up.
+    pub(super) overdue: VecDeque<(Instant, AttemptId)>,
+    pub(super) in_flight: usize,
+    /// The usual time of an answer.
+    pub(super) took: Option<Duration>,
+    /// Its tightest long window.
+    long: Option<usize>,
+    /// Where the next look for ledgers that can be shed begins.
+    shed_from: usize,
+}
+
+impl Service {
+    pub(super) fn new(rules: Rules) -> Self {
+        let rate = |window: &Window| f64::from(window.units) / window.span.as_secs_f64();
+        let long = rules.own.windows.iter().enumerate().filter(|(_, window)| window.span >= LONG);
+        let long = long.min_by(|a, b| rate(a.1).total_cmp(&rate(b.1))).map(|(index, _)| index);
+        Self {
+            rules,
+            // The first lane is that of steps that take any egress.
+            lanes: vec![Lane::new(Selector::default())],
+            turns: Turns::default(),
+            paused: false,
+            breaker: Breaker::default(),
+            delayed: BTreeSet::new(),
+            grudges: BTreeSet::new(),
+            due: BTreeSet::new(),
+            waiting: 0,
+            wake_at: None,
+            seats: Vec::new(),
+            by_egress: Map::default(),
+            shared: Vec::new(),
+            by_key: BTreeMap::new(),
+            overdue: VecDeque::new(),
+            in_flight: 0,
+            took: None,
+            long,
+            shed_from: 0,
+        }
+    }
+
+    pub(super) fn seat_of(&self, egress: EgressId) -> Option<SeatId> {
+        self.by_egress.get(&egress).copied()
+    }
+
+    pub(super) fn find(&self, egress: EgressId) -> Option<&Seat> {
+        self.seat_of(egress).map(|id| &self.seats[id.0 as usize])
+    }
+
+    fn seat_mut(&mut self, egress: EgressId) -> Option<&mut Seat> {
+        self.seat_of(egress).map(|id| &mut self.seats[id.0 as usize])
+    }
+
+    /// The lane of a selector; made unless there is one.
+    pub(super) fn lane_of(&mut self, selector: Selector) -> usize {
+        if let Some(index) = self.lanes.iter().position(|lane| lane.selector == selector) {
+            return index;
+        }
+        let fresh = Lane::new(selector);
+        match (1..self.lanes.len()).find(|index| self.lanes[*index].flows == 0) {
+            Some(index) => {
+                self.lanes[index] = fresh;
+                index
+            }
+            None => {
+                self.lanes.push(fresh);
+                self.lanes.len() - 1
+            }
+        }
+    }
+
+    /// Makes a seat unless there is one; true if it did. It stands in every lane that takes it.
+    pub(super) fn seat(&mut self, egress: EgressId, home: Option<&(IpAddr, Vec<String>)>) -> (SeatId, bool) {
+        if let Some(id) = self.seat_of(egress) {
+            return (id, false);
+        }
+        let shares = self.shares(home);
+        let id = SeatId(u32::try_from(self.seats.len()).unwrap_or(u32::MAX));
+        let (ledger, merit) = (Ledger::default(), Merit::default());
+        self.seats.push(Seat { egress, ledger, is_used: false, shares, merit });
+        self.by_egress.insert(egress, id);
+        self.lanes.iter_mut().filter(|lane| lane.selector.takes_home(home)).for_each(|lane| lane.enter(id));
+        (id, true)
+    }
+
+    /// The egress lives there now: what it shares, and which lanes take it, may be other than before.
+    pub(super) fn rehome(&mut self, egress: EgressId, home: Option<&(IpAddr, Vec<String>)>) {
+        let shares = self.shares(home);
+        let Some(id) = self.seat_of(egress) else { return };
+        self.seats[id.0 as usize].shares = shares;
+        for lane in &mut self.lanes {
+            if lane.selector.takes_home(home) { lane.enter(id) } else { lane.expel(id) }
+        }
+    }
+
+    fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> Arc<[SharedId]> {
+        let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
+        keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect()
+    }
+
+    /// The shared budgets of whoever lives there, as far as they have come up.
+    pub(super) fn found(&self, home: Option<&(IpAddr, Vec<String>)>) -> impl Iterator<Item = SharedId> {
+        self.keys(home).filter_map(|key| self.by_key.get(&key).copied())
+    }
+
+    fn keys(&self, home: Option<&(IpAddr, Vec<String>)>) -> impl Iterator<Item = (usize, ScopeKey)> {
+        let wide = home
+            .into_iter()
+            .flat_map(|home| self.rules.wide.iter().enumerate().map(move |wide| (home, wide)));
+        wide.filter_map(|((address, tags), (rule, (scope, _)))| Some((rule, scope.key(*address, tags)?)))
+    }
+
+    fn shared_id(&mut self, rule: usize, key: ScopeKey) -> SharedId {
+        let next = SharedId(u32::try_from(self.shared.len()).unwrap_or(u32::MAX));
+        let id = *self.by_key.entry((rule, key.clone())).or_insert(next);
+        if id == next {
+            self.shared.push(Shared::new(rule, key));
+        }
+        id
+    }
+
+    /// Changes the ledger of an existing seat.
+    pub(super) fn change(&mut self, egress: EgressId, change: impl FnOnce(&mut Ledger, &Limits)) {
+        let Some(id) = self.seat_of(egress) else { return };
+        let seat = &mut self.seats[id.0 as usize];
+        change(&mut seat.ledger, &self.rules.own);
+        seat.is_used = true;
+        seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
+        self.make_ready(id);
+    }
+
+    /// Changes the ledger that egresses of this scope share; nothing if the service has no such quota (any more).
+    pub(super) fn change_shared(
+        &mut self,
+        scope: &Scope,
+        key: &ScopeKey,
+        change: impl FnOnce(&mut Ledger, &Limits),
+    ) {
+        let Some(rule) = self.rules.wide.iter().position(|(other, _)| other == scope) else { return };
+        let id = self.shared_id(rule, key.clone());
+        change(&mut self.shared[id.0 as usize].ledger, &self.rules.wide[rule].1);
+        self.open(id);
+    }
+
+    /// Takes a unit for a call that leaves at `now` from a seat and from all that it shares.
+    pub(super) fn reserve_all(&mut self, id: SeatId, shares: &[SharedId], now: Instant) {
+        let seat = &mut self.seats[id.0 as usize];
+        seat.ledger.reserve(&self.rules.own, now);
+        seat.is_used = true;
+        seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
+        if let Some(index) = self.long {
+            let (used, units) =
+                (seat.ledger.used(&self.rules.own, index, now), self.rules.own.windows[index].units);
+            seat.merit.fill = (u64::from(used) * PARTS / u64::from(units.max(1))).min(PARTS) as u8;
+        }
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            shared.ledger.reserve(&self.rules.wide[shared.rule].1, now);
+        }
+    }
+
+    /// A call from an egress was answered after so long, or not at all.
+    pub(super) fn judge(&mut self, egress: EgressId, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.took = Some(self.took.map_or(took, |mean| (mean * 15 + took) / 16));
+        }
+        let Some(seat) = self.seat_mut(egress) else { return };
+        match took {
+            None => seat.merit.silent = seat.merit.silent.saturating_add(1),
+            Some(took) => {
+                seat.merit.silent = 0;
+                seat.merit.slow = (u128::BITS - took.as_millis().leading_zeros()) as u8;
+            }
+        }
+    }
+
+    /// A call of this seat was refused: it rests, and its network with it if that looks like more than one's own fault.
+    /// True if one of them did not rest before.
+    pub(super) fn refuse(
+        &mut self,
+        egress: EgressId,
+        shares: &[SharedId],
+        sent_at: Instant,
+        named: Option<Duration>,
+        spread: f64,
+        now: Instant,
+    ) -> bool {
+        let mut begins = !self.rests(egress, now);
+        let Some(id) = self.seat_of(egress) else { return false };
+        let ledger = &mut self.seats[id.0 as usize].ledger;
+        let Some(until) = ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
+            return false;
+        };
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            if matches!(shared.key, ScopeKey::Subnet(..)) {
+                let rested = shared.rests(now);
+                shared.refuse(&self.rules.wide[shared.rule].1, egress, until, now);
+                begins |= !rested && shared.rests(now);
+            }
+        }
+        begins
+    }
+
+    /// Changes the ledger of a seat and those of what it shares, each by its own limits.
+    pub(super) fn change_all(
+        &mut self,
+        egress: EgressId,
+        shares: &[SharedId],
+        mut change: impl FnMut(&mut Ledger, &Limits),
+    ) {
+        self.change(egress, &mut change);
+        for id in shares {
+            let shared = &mut self.shared[id.0 as usize];
+            change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
+            self.open(*id);
+        }
+    }
+
+    /// Whether a call may be handed to a seat's agent, and if not, which shared budget is in the way.
+    pub(super) fn outlook(&self, seat: &Seat, lead: Duration, now: Instant) -> (Ready, Option<SharedId>) {
+        match seat.ledger.ready_ahead(&self.rules.own, lead, now) {
+            Ready::Now => {}
+            own => return (own, None),
+        }
+        let blocked = seat.shares.iter().map(|id| (self.shared_ready(*id, now), Some(*id)));
+        blocked.into_iter().find(|(ready, _)| *ready != Ready::Now).unwrap_or((Ready::Now, None))
+    }
+
+    /// Shared budgets are spent from several hosts, each with a clock of its own: nothing is handed out early.
+    fn shared_ready(&self, id: SharedId, now: Instant) -> Ready {
+        let shared = &self.shared[id.0 as usize];
+        shared.ledger.ready(&self.rules.wide[shared.rule].1, now)
+    }
+
+    /// Whether calls from an egress wait for the end of a rest, its own or its network's.
+    pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
+        let own = |seat: &Seat| seat.ledger.rest().is_some_and(|rest| rest.until > now);
+        let shared = |seat: &Seat| seat.shares.iter().any(|id| self.shared[id.0 as usize].rests(now));
+        self.find(egress).is_some_and(|seat| own(seat) || shared(seat))
+    }
+
+    /// Has the next turn look at a seat, in every lane that takes it.
+    pub(super) fn make_ready(&mut self, id: SeatId) {
+        self.lanes.iter_mut().for_each(|lane| lane.make_ready(id));
+    }
+
+    fn open(&mut self, id: SharedId) {
+        self.lanes.iter_mut().for_each(|lane| lane.open(id));
+    }
+
+    pub(super) fn unpark(&mut self, now: Instant) {
+        self.lanes.iter_mut().for_each(|lane| lane.unpark(now));
+    }
+
+    /// Of the ready seats of a lane, the better of two.
+    pub(super) fn draw(&mut self, lane: usize, rng: &mut fastrand::Rng) -> Option<SeatId> {
+        let seats = &self.seats;
+        let merit = |id: SeatId| seats[id.0 as usize].merit;
+        self.lanes[lane].next_seat(rng, |one, other| merit(one) < merit(other))
+    }
+
+    /// The next step of a lane that does not avoid this egress; it is that tenant's turn taken.
+    pub(super) fn take_turn(
+        &mut self,
+        lane: usize,
+        egress: Option<EgressId>,
+        weight: impl FnOnce(&Turn) -> u32,
+    ) -> Option<Turn> {
+        let turn = self.lanes[lane].lineup.next(&self.turns, egress)?;
+        let lineups = self.lanes.iter_mut().map(|lane| &mut lane.lineup);
+        lineup::charge(&mut self.turns, lineups, &turn, weight(&turn));
+        Some(turn)
+    }
+
+    /// Frees ledgers that say nothing, of up to `most` seats, going on where it stopped.
+    pub(super) fn shed(&mut self, most: usize, now: Instant) {
+        let own = &self.rules.own;
+        let end = (self.shed_from + most).min(self.seats.len());
+        for seat in &mut self.seats[self.shed_from.min(end)..end] {
+            seat.ledger.shed(own, now);
+        }
+        self.shed_from = if end == self.seats.len() { 0 } else { end };
+        for shared in &mut self.shared {
+            shared.ledger.shed(&self.rules.wide[shared.rule].1, now);
+        }
+    }
+
+    /// Whether a step could be handed out if a seat were free for it.
+    pub(super) fn is_granting(&self, now: Instant) -> bool {
+        !self.paused && self.breaker.lets(now)
+    }
+
+    /// When something happens here by time alone; `may_grant`: nothing holds everything up.
+    pub(super) fn next_wake(&self, may_grant: bool, now: Instant) -> Option<Instant> {
+        let waits = || self.lanes.iter().filter(|lane| !lane.lineup.is_empty());
+        // During an outage nothing is looked at before the next trial.
+        let opens = self.breaker.opens_at(now).filter(|_| may_grant && !self.paused);
+        let seats = opens.and_then(|opens| Some(waits().filter_map(Lane::next_wake).min()?.max(opens)));
+        let trial = opens.filter(|opens| *opens > now && waits().next().is_some());
+        let first = |set: &BTreeSet<(Instant, JobId)>| set.first().map(|entry| entry.0);
+        let due = self.due.first().map(|entry| entry.0);
+        let overdue = self.overdue.front().map(|entry| entry.0);
+        [seats, trial, first(&self.delayed), first(&self.grudges), overdue, due].into_iter().flatten().min()
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_places(&self) {
+        self.lanes.iter().for_each(Lane::check_places);
+    }
+}

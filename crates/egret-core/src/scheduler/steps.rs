@@ -1,0 +1,223 @@
+//! Steps as they come, wait in their flows, and go.
+
+use std::time::Duration;
+
+use super::flow::{self, Arrival, Flow, Kind};
+use super::lineup::Place;
+use super::{Command, FlowKind, Scheduler, Standing, Step};
+use crate::id::{FlowId, JobId, ServiceId};
+use crate::time::Instant;
+
+/// A step that avoids an egress does so for this long, no longer.
+const GRUDGE: Duration = Duration::from_secs(5);
+/// Steps in memory that could be left in the store; beyond it each flow keeps few (chosen: about 100 MB).
+const MOST_STORED: usize = 200_000;
+
+impl Scheduler {
+    pub(super) fn open_flow(&mut self, id: FlowId, kind: FlowKind, stored: u64, now: Instant) {
+        let FlowKind { service, class, tenant, selector } = kind;
+        let state = &mut self.services[service.0 as usize];
+        let lane = state.lane_of(selector);
+        state.lanes[lane].flows += 1;
+        state.waiting += stored;
+        self.flows.insert(id, Flow::new(Kind { service, lane, class, tenant }, stored));
+        self.show(id, now);
+    }
+
+    pub(super) fn close_flow(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        flow.is_held = true;
+        self.show(id, now);
+        let Some(flow) = self.flows.remove(&id) else { return };
+        let state = &mut self.services[flow.kind.service.0 as usize];
+        state.waiting -= flow.waiting().min(state.waiting);
+        state.lanes[flow.kind.lane].flows -= 1;
+        if let Some(due) = flow.due {
+            state.due.remove(&(due, id));
+        }
+    }
+
+    pub(super) fn hold_flow(&mut self, id: FlowId, is_held: bool, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        flow.is_held = is_held;
+        let service = flow.kind.service;
+        self.show(id, now);
+        if is_held {
+            let steps = &self.steps;
+            let concerned: Vec<JobId> = self.services[service.0 as usize]
+                .overdue
+                .iter()
+                .filter_map(|(_, attempt)| self.flights.get(attempt))
+                .map(|flight| flight.job)
+                .filter(|job| steps.get(job).is_some_and(|(step, _)| step.flow == id))
+                .collect();
+            self.recall(service, |_, flight| concerned.contains(&flight.job));
+        }
+        self.touched.insert(service);
+    }
+
+    pub(super) fn enqueue(&mut self, step: Step, now: Instant) {
+        self.withdraw(step.job, now);
+        let Some(flow) = self.flows.get(&step.flow) else {
+            debug_assert!(false, "{:?} was never opened", step.flow);
+            return;
+        };
+        let service = flow.kind.service;
+        if step.not_before > now {
+            let until = step.not_before.min(step.deadline);
+            self.services[service.0 as usize].delayed.insert((until, step.job));
+            self.steps.insert(step.job, (step, Standing::Delayed(until)));
+        } else {
+            self.line_up(step, now);
+        }
+        self.touched.insert(service);
+    }
+
+    /// A step may be handed out from now on.
+    pub(super) fn line_up(&mut self, step: Step, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&step.flow) else { return };
+        let state = &mut self.services[flow.kind.service.0 as usize];
+        let most = if self.stored < MOST_STORED { flow::MOST } else { flow::LEAST };
+        state.waiting += 1;
+        match flow.arrive(&step, most) {
+            Arrival::Taken => {
+                let until = step.avoid.map(|_| now + GRUDGE);
+                state.grudges.extend(until.map(|until| (until, step.job)));
+                self.stored += usize::from(step.is_stored && step.avoid.is_none());
+                self.steps.insert(step.job, (step, Standing::Waiting(until)));
+            }
+            Arrival::Instead(left) => {
+                self.steps.insert(step.job, (step, Standing::Waiting(None)));
+                self.steps.remove(&left);
+                self.commands.push_back(Command::Leave(left));
+            }
+            Arrival::Left => self.commands.push_back(Command::Leave(step.job)),
+            Arrival::Aside => {
+                self.steps.insert(step.job, (step, Standing::Aside));
+            }
+        }
+        self.show(step.flow, now);
+    }
+
+    pub(super) fn withdraw(&mut self, job: JobId, now: Instant) {
+        let Some((step, standing)) = self.steps.remove(&job) else { return };
+        let Some(flow) = self.flows.get_mut(&step.flow) else { return };
+        let state = &mut self.services[flow.kind.service.0 as usize];
+        match standing {
+            Standing::Waiting(until) => {
+                if let Some(until) = until {
+                    state.grudges.remove(&(until, job));
+                }
+                self.unline(&step, now);
+            }
+            Standing::Aside => {
+                flow.remove_aside(job);
+                state.waiting -= 1;
+            }
+            Standing::Delayed(until) => {
+                state.delayed.remove(&(until, job));
+            }
+            Standing::Running(_) => {}
+        }
+    }
+
+    /// Takes a waiting step out of its flow.
+    pub(super) fn unline(&mut self, step: &Step, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&step.flow) else { return };
+        flow.remove(step.place(), step.avoid);
+        self.stored -= usize::from(step.is_stored && step.avoid.is_none());
+        self.services[flow.kind.service.0 as usize].waiting -= 1;
+        self.show(step.flow, now);
+    }
+
+    /// A step that waits does not avoid its egress any more.
+    pub(super) fn forgive(&mut self, job: JobId, now: Instant) {
+        let Some((step, standing @ Standing::Waiting(_))) = self.steps.get_mut(&job) else { return };
+        let former = *step;
+        (step.avoid, step.is_stored, *standing) = (None, false, Standing::Waiting(None));
+        let step = *step;
+        if let Some(flow) = self.flows.get_mut(&step.flow) {
+            flow.remove(former.place(), former.avoid);
+            // It was tried before, so it stays in memory.
+            flow.arrive(&step, flow::MOST);
+        }
+        self.show(step.flow, now);
+    }
+
+    pub(super) fn loaded(&mut self, id: FlowId, steps: Vec<Step>, through: Option<Place>, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let state = &mut self.services[flow.kind.service.0 as usize];
+        let waited = flow.waiting();
+        let mut places = Vec::with_capacity(steps.len());
+        for step in steps {
+            // What is known here is counted already, wherever it stands.
+            if let std::collections::hash_map::Entry::Vacant(entry) = self.steps.entry(step.job) {
+                entry.insert((step, Standing::Waiting(None)));
+                places.push(step.place());
+            }
+        }
+        self.stored += places.len();
+        let arrived = flow.loaded(places.into_iter(), through);
+        state.waiting = (state.waiting + flow.waiting()).saturating_sub(waited);
+        let service = flow.kind.service;
+        for step in arrived {
+            if self.steps.get(&step.job).is_some_and(|(_, standing)| *standing == Standing::Aside) {
+                self.steps.remove(&step.job);
+                self.line_up(step, now);
+            }
+        }
+        self.show(id, now);
+        self.touched.insert(service);
+    }
+
+    pub(super) fn gone(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let state = &mut self.services[flow.kind.service.0 as usize];
+        let waited = flow.waiting();
+        flow.forget_stored();
+        state.waiting -= waited - flow.waiting();
+    }
+
+    /// Shows the heads of a flow to its lane as they are now, wakes its service for the earliest deadline, and has
+    /// the store read when memory runs low.
+    pub(super) fn show(&mut self, id: FlowId, now: Instant) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let Kind { service, lane, class, tenant } = flow.kind;
+        let state = &mut self.services[service.0 as usize];
+        let (lineup, turns) = (&mut state.lanes[lane].lineup, &mut state.turns);
+        let head = flow.head().filter(|_| !flow.is_held);
+        let shown = std::mem::replace(&mut flow.shown, head);
+        if shown != head {
+            lineup.set_head(turns, (class, tenant), (id, None), shown, head);
+        }
+        for (egress, shown, head) in flow.show_avoiding() {
+            lineup.set_head(turns, (class, tenant), (id, Some(egress)), shown, head);
+        }
+        let first = flow.first().map(|place| place.0);
+        if first.is_none() || first < flow.due || flow.due.is_none() {
+            if let Some(due) = std::mem::replace(&mut flow.due, first) {
+                state.due.remove(&(due, id));
+            }
+            state.due.extend(first.map(|first| (first, id)));
+        }
+        if let Some((after, most)) = flow.ask(now) {
+            self.commands.push_back(Command::Load { flow: id, after, most });
+        }
+    }
+
+    /// Ends the steps whose deadline has passed, and wakes up again for the next ones.
+    pub(super) fn expire(&mut self, service: ServiceId, now: Instant) {
+        loop {
+            let state = &mut self.services[service.0 as usize];
+            let Some((due, id)) = state.due.first().copied().filter(|entry| entry.0 <= now) else { return };
+            state.due.remove(&(due, id));
+            let Some(flow) = self.flows.get_mut(&id) else { continue };
+            flow.due = None;
+            while let Some(place) = self.flows.get(&id).and_then(Flow::first).filter(|first| first.0 <= now) {
+                self.withdraw(place.1, now);
+                self.commands.push_back(Command::Expired(place.1));
+            }
+            self.show(id, now);
+        }
+    }
+}
