@@ -5,9 +5,9 @@
 //! order they came, and the whole of it waits for one instant. When that has come they are let out one at a time, for
 //! as long as there is something to spend: 256 addresses do not wake up for one unit.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use super::Map;
 use super::lineup::Lineup;
 use super::selector::Selector;
 use super::service::SeatId;
@@ -54,14 +54,21 @@ pub(super) struct Lane {
     pub(super) flows: usize,
     /// How many egresses of the roster it has looked at.
     pub(super) drawn: usize,
-    places: Map<SeatId, Place>,
+    /// By seat; `None` for those that are not this lane's.
+    places: Vec<Option<Place>>,
     /// In no order: the better of two is taken.
     ready: Vec<SeatId>,
     groups: BTreeMap<SharedId, Group>,
     /// Groups that may let seats out.
     open: VecDeque<SharedId>,
-    parked: BTreeSet<(Instant, Parked)>,
+    /// By instant. Entries are left when who they name goes elsewhere, and passed over later: at most as many as hold.
+    parked: BinaryHeap<Reverse<(Instant, Parked)>>,
+    /// Entries of it that hold.
+    holding: usize,
 }
+
+/// Entries that may be left in a parked set besides as many as hold.
+const LEFT: usize = 64;
 
 impl Lane {
     pub(super) fn new(selector: Selector) -> Self {
@@ -70,22 +77,32 @@ impl Lane {
             lineup: Lineup::default(),
             flows: 0,
             drawn: 0,
-            places: Map::default(),
+            places: Vec::new(),
             ready: Vec::new(),
             groups: BTreeMap::new(),
             open: VecDeque::new(),
-            parked: BTreeSet::new(),
+            parked: BinaryHeap::new(),
+            holding: 0,
         }
     }
 
     /// Whether a seat is one of this lane's.
     pub(super) fn has(&self, seat: SeatId) -> bool {
-        self.places.contains_key(&seat)
+        self.place_of(seat).is_some()
+    }
+
+    /// Where a seat of this lane stands.
+    pub(super) fn place_of(&self, seat: SeatId) -> Option<Place> {
+        self.places.get(seat.0 as usize).copied().flatten()
     }
 
     /// A seat belongs here from now on.
     pub(super) fn enter(&mut self, seat: SeatId) {
-        self.places.entry(seat).or_insert(Place::Out);
+        let index = seat.0 as usize;
+        if self.places.len() <= index {
+            self.places.resize(index + 1, None);
+        }
+        self.places[index].get_or_insert(Place::Out);
     }
 
     /// A seat does not belong here any more.
@@ -93,13 +110,13 @@ impl Lane {
         if self.has(seat) {
             self.ready.retain(|other| *other != seat);
             self.place(seat, Place::Out);
-            self.places.remove(&seat);
+            self.places[seat.0 as usize] = None;
         }
     }
 
     /// Puts a seat of this lane where the next turn looks at it.
     pub(super) fn make_ready(&mut self, seat: SeatId) {
-        if self.places.get(&seat).is_some_and(|place| *place != Place::Ready) {
+        if self.place_of(seat).is_some_and(|place| place != Place::Ready) {
             self.place(seat, Place::Ready);
             self.ready.push(seat);
         }
@@ -112,11 +129,9 @@ impl Lane {
 
     /// Moves a seat out of its old place; the caller puts it among the ready if the new one is `Ready`.
     pub(super) fn place(&mut self, seat: SeatId, place: Place) {
-        let Some(current) = self.places.get_mut(&seat) else { return };
+        let Some(Some(current)) = self.places.get_mut(seat.0 as usize) else { return };
         match std::mem::replace(current, place) {
-            Place::Parked(until) => {
-                self.parked.remove(&(until, Parked::Seat(seat)));
-            }
+            Place::Parked(_) => self.holding -= 1,
             Place::Held(id, ticket) => {
                 if let Some(group) = self.groups.get_mut(&id) {
                     group.held.remove(&ticket);
@@ -125,8 +140,27 @@ impl Lane {
             Place::Ready | Place::Busy | Place::Out => {}
         }
         if let Place::Parked(until) = place {
-            self.parked.insert((until, Parked::Seat(seat)));
+            self.park(until, Parked::Seat(seat));
         }
+    }
+
+    fn park(&mut self, until: Instant, who: Parked) {
+        self.holding += 1;
+        self.parked.push(Reverse((until, who)));
+        if self.parked.len() > 2 * self.holding + LEFT {
+            let mut parked = std::mem::take(&mut self.parked);
+            parked.retain(|entry| self.holds(entry.0));
+            self.parked = parked;
+        }
+    }
+
+    /// Whether who is named by an entry of the parked set still waits for that instant.
+    fn holds(&self, (until, who): (Instant, Parked)) -> bool {
+        let place = match who {
+            Parked::Seat(seat) => self.place_of(seat),
+            Parked::Group(id) => self.groups.get(&id).map(|group| group.place),
+        };
+        place == Some(Place::Parked(until))
     }
 
     /// Has a seat wait with the others for a budget that it shares.
@@ -154,24 +188,30 @@ impl Lane {
 
     fn place_group(&mut self, id: SharedId, place: Place) {
         let Some(group) = self.groups.get_mut(&id) else { return };
-        if let Place::Parked(until) = std::mem::replace(&mut group.place, place) {
-            self.parked.remove(&(until, Parked::Group(id)));
+        if let Place::Parked(_) = std::mem::replace(&mut group.place, place) {
+            self.holding -= 1;
         }
         if let Place::Parked(until) = place {
-            self.parked.insert((until, Parked::Group(id)));
+            self.park(until, Parked::Group(id));
         }
     }
 
     /// Whatever waited for an instant until now is to be looked at.
     pub(super) fn unpark(&mut self, now: Instant) {
-        while let Some((_, who)) = self.parked.first().copied().filter(|entry| entry.0 <= now) {
-            match who {
-                Parked::Seat(seat) => self.make_ready(seat),
-                Parked::Group(id) => {
-                    self.place_group(id, Place::Out);
-                    self.open(id);
+        while let Some(Reverse(entry)) = self.parked.peek().copied() {
+            if self.holds(entry) {
+                if entry.0 > now {
+                    return;
+                }
+                match entry.1 {
+                    Parked::Seat(seat) => self.make_ready(seat),
+                    Parked::Group(id) => {
+                        self.place_group(id, Place::Out);
+                        self.open(id);
+                    }
                 }
             }
+            self.parked.pop();
         }
     }
 
@@ -205,7 +245,7 @@ impl Lane {
             if group.place == Place::Ready
                 && let Some((_, seat)) = group.held.pop_first()
             {
-                self.places.insert(seat, Place::Ready);
+                self.places[seat.0 as usize] = Some(Place::Ready);
                 return Some(seat);
             }
             if group.place == Place::Ready {
@@ -218,12 +258,7 @@ impl Lane {
 
     /// When a seat or a shared budget is to be looked at by time alone.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        self.parked.first().map(|entry| entry.0)
-    }
-
-    #[cfg(test)]
-    pub(super) fn place_of(&self, seat: SeatId) -> Option<Place> {
-        self.places.get(&seat).copied()
+        self.parked.peek().map(|entry| entry.0.0)
     }
 
     #[cfg(test)]
@@ -234,21 +269,28 @@ impl Lane {
     /// Every seat stands where its place says, and in no second place.
     #[cfg(test)]
     pub(super) fn check_places(&self) {
-        let parked = |who: Parked| self.parked.iter().find(|entry| entry.1 == who).map(|entry| entry.0);
-        for (seat, place) in &self.places {
-            let ready = self.ready.iter().filter(|other| *other == seat).count();
-            assert_eq!(ready, usize::from(*place == Place::Ready), "{seat:?} {place:?}");
-            let until = if let Place::Parked(until) = place { Some(*until) } else { None };
-            assert_eq!(parked(Parked::Seat(*seat)), until);
+        let parked = |who, place| match place {
+            Place::Parked(until) => self.parked.iter().filter(|entry| entry.0 == (until, who)).count() >= 1,
+            _ => true,
+        };
+        let seats = (0..).zip(&self.places).filter_map(|(n, place)| Some((SeatId(n), (*place)?)));
+        let mut holding = 0;
+        for (seat, place) in seats {
+            let ready = self.ready.iter().filter(|other| **other == seat).count();
+            assert_eq!(ready, usize::from(place == Place::Ready), "{seat:?} {place:?}");
+            assert!(parked(Parked::Seat(seat), place), "{seat:?} {place:?}");
+            holding += usize::from(matches!(place, Place::Parked(_)));
             if let Place::Held(id, ticket) = place {
-                assert_eq!(self.groups[id].held.get(ticket), Some(seat));
+                assert_eq!(self.groups[&id].held.get(&ticket), Some(&seat));
             }
         }
         for (id, group) in &self.groups {
-            let until = if let Place::Parked(until) = group.place { Some(until) } else { None };
-            assert_eq!(parked(Parked::Group(*id)), until);
+            assert!(parked(Parked::Group(*id), group.place), "{id:?}");
+            holding += usize::from(matches!(group.place, Place::Parked(_)));
             assert!(group.place != Place::Ready || self.open.contains(id));
             assert!(group.place != Place::Out || group.held.is_empty(), "{id:?} holds seats for nothing");
         }
+        assert_eq!(holding, self.holding);
+        assert!(self.parked.len() <= 2 * holding + LEFT + 1, "{} parked for {holding}", self.parked.len());
     }
 }

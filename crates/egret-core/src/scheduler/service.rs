@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Map;
-use super::lane::Lane;
+use super::lane::{Lane, Place};
 use super::lineup::{self, Turn, Turns};
 use super::outage::Breaker;
 use super::selector::Selector;
@@ -284,11 +284,45 @@ impl Service {
         mut change: impl FnMut(&mut Ledger, &Limits),
     ) {
         self.change(egress, &mut change);
+        self.change_shares(shares, change);
+    }
+
+    fn change_shares(&mut self, shares: &[SharedId], mut change: impl FnMut(&mut Ledger, &Limits)) {
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
             change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
             self.open(*id);
         }
+    }
+
+    /// The same for a call that has ended and is charged: that lets nothing leave earlier than was known, unless the seat
+    /// waited for it. Looked at here, while the ledger is at hand.
+    pub(super) fn charge_all(
+        &mut self,
+        egress: EgressId,
+        shares: &[SharedId],
+        lead: Duration,
+        now: Instant,
+        mut change: impl FnMut(&mut Ledger, &Limits),
+    ) {
+        if let Some(id) = self.seat_of(egress) {
+            let seat = &mut self.seats[id.0 as usize];
+            change(&mut seat.ledger, &self.rules.own);
+            seat.is_used = true;
+            seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
+            let ready = seat.ledger.ready_ahead(&self.rules.own, lead, now);
+            for lane in &mut self.lanes {
+                match (lane.place_of(id), ready) {
+                    (Some(Place::Busy), Ready::At(at)) => lane.place(id, Place::Parked(at)),
+                    (Some(Place::Parked(until)), Ready::At(at)) if at < until => {
+                        lane.place(id, Place::Parked(at));
+                    }
+                    (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(id),
+                    _ => {}
+                }
+            }
+        }
+        self.change_shares(shares, change);
     }
 
     /// Whether a call may be handed to a seat's agent, and if not, which shared budget is in the way.

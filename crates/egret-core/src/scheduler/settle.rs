@@ -26,11 +26,13 @@ impl Scheduler {
             return;
         };
         let Flight { job, service, egress, shares, granted_at, .. } = flight;
-        if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
-            let agent = self.egresses[egress.0 as usize].agent;
-            if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
+        let mut lead = Duration::ZERO;
+        let agent = self.egresses[egress.0 as usize].agent;
+        if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
+            if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
                 agent.lead.observe(now.since(granted_at).saturating_sub(at_agent));
             }
+            lead = agent.lead.get();
         }
         if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
             self.steps.remove(&job);
@@ -38,15 +40,19 @@ impl Scheduler {
         self.note(service, egress, attempt, settlement, took, now);
         let state = &mut self.services[service.0 as usize];
         state.in_flight -= 1;
-        state.change_all(egress, &shares, |ledger, limits| match settlement {
-            Settlement::Withdrawn | Settlement::NotSent => ledger.refund(),
-            Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
-            Settlement::Refused { .. } => ledger.charge(limits, now),
-            Settlement::Answered => {
-                ledger.charge(limits, now);
-                ledger.recover(granted_at);
+        match settlement {
+            Settlement::Withdrawn | Settlement::NotSent => {
+                state.change_all(egress, &shares, |ledger, _| ledger.refund());
             }
-        });
+            _ => state.charge_all(egress, &shares, lead, now, |ledger, limits| match settlement {
+                Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
+                Settlement::Answered => {
+                    ledger.charge(limits, now);
+                    ledger.recover(granted_at);
+                }
+                _ => ledger.charge(limits, now),
+            }),
+        }
         match settlement {
             Settlement::NotSent => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.stumble(limits, now));

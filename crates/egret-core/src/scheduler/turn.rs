@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lane::Place;
 use super::lineup::Turn;
@@ -40,7 +41,7 @@ impl Scheduler {
                 continue;
             };
             match self.serve(service, lane, seat, true, now) {
-                Served::Granted => self.services[service.0 as usize].lanes[lane].requeue(seat),
+                Served::Granted => self.look_again(service, lane, seat, now),
                 Served::Unfit => aside.push((lane, seat)),
                 Served::Away => {}
             }
@@ -49,6 +50,19 @@ impl Scheduler {
             self.serve_alone(service, lane, seat, now);
         }
         self.set_timer(service, now);
+    }
+
+    /// A seat that has just got a step: it goes where it belongs while its ledger is at hand.
+    fn look_again(&mut self, service: ServiceId, lane: usize, id: SeatId, now: Instant) {
+        let state = &mut self.services[service.0 as usize];
+        let seat = &state.seats[id.0 as usize];
+        let agent = self.egresses[seat.egress.0 as usize].agent.and_then(|agent| self.agents.get(&agent));
+        let lead = agent.map_or(Duration::ZERO, |agent| agent.lead.get());
+        match seat.ledger.ready_ahead(&state.rules.own, lead, now) {
+            Ready::Now => state.lanes[lane].requeue(id),
+            Ready::At(at) => state.lanes[lane].place(id, Place::Parked(at)),
+            Ready::OnCompletion => state.lanes[lane].place(id, Place::Busy),
+        }
     }
 
     /// A seat that every step of its lane avoids: they wait for another, unless nobody else is there.
