@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Shared};
+use crate::api::{self, Keyring, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Job, Memory, Message, Parts};
@@ -105,6 +105,7 @@ impl Coordinator {
         let recorder = tokio::spawn(recorder.run(queue));
         let shared = Arc::new(Shared {
             id,
+            keyring: Keyring::new(config.api_keys).map_err(StartError::Data)?,
             services,
             store,
             clock,

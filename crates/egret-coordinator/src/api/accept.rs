@@ -12,6 +12,7 @@ use egret_wire::api::{Deadline, JobError, JobRequest, JobResult, Lookup, Priorit
 use egret_wire::problem::Code;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Caller;
 use super::{Failure, Shared};
 use crate::clock::wall_ms;
 use crate::drive::{Job, Progress};
@@ -51,6 +52,7 @@ pub(crate) struct Accepted {
 /// As `docs/api.md` lists them; nothing has happened then.
 pub(crate) fn accept(
     shared: &Shared,
+    caller: &Caller,
     request: JobRequest,
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
@@ -64,6 +66,7 @@ pub(crate) fn accept(
         request.exact,
     )?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+    caller.check_service(shared.services.name(service))?;
     let spec = Spec {
         lookup: request.lookup,
         target: request.target,

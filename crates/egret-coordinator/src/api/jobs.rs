@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::accept::{Accepted, Spec, accept, release, reserve};
+use super::caller::Caller;
 use super::{Failure, Shared, keys, not_found, shown, upload};
 use crate::drive::{Live, Message};
 
@@ -41,6 +43,7 @@ const MOST_PAGE: usize = 1_000;
 /// `POST /v1/jobs`.
 pub(crate) async fn submit(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Body,
@@ -67,12 +70,15 @@ pub(crate) async fn submit(
             // In a task of its own: a caller that hangs up must not leave a job half submitted.
             let request = async move {
                 let headers = headers;
-                keys::once(&shared, &headers, &bytes, || json(&shared, &bytes, wait)).await
+                keys::once(&shared, caller.owner(), &headers, &bytes, || json(&shared, &caller, &bytes, wait))
+                    .await
             };
             super::to_the_end(request).await
         }
-        "application/x-ndjson" => upload::stream(shared, upload::Lines::Json, &query, &headers, body).await,
-        "text/plain" => upload::stream(shared, upload::Lines::Targets, &query, &headers, body).await,
+        "application/x-ndjson" => {
+            upload::stream(shared, caller, upload::Lines::Json, &query, &headers, body).await
+        }
+        "text/plain" => upload::stream(shared, caller, upload::Lines::Targets, &query, &headers, body).await,
         other => Err(Failure::new(
             Code::UnsupportedMediaType,
             format!(
@@ -83,7 +89,12 @@ pub(crate) async fn submit(
     }
 }
 
-async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Result<Response, Failure> {
+async fn json(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    bytes: &[u8],
+    wait: Option<Duration>,
+) -> Result<Response, Failure> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let AtMost(items) = serde_json::from_slice(bytes)
             .map_err(|error| Failure::new(Code::InvalidJson, format!("the body does not parse: {error}")))?;
@@ -94,10 +105,10 @@ async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Res
             ));
         }
         let lines = items.into_iter().map(|item| upload::json_line(item.get()));
-        return upload::array(shared, lines.collect()).await;
+        return upload::array(shared, caller.clone(), lines.collect()).await;
     }
     let request = read_request(bytes)?;
-    let accepted = accept(shared, request, None)?;
+    let accepted = accept(shared, caller, request, None)?;
     reserve(shared, 1)?;
     one(shared, accepted, wait).await
 }
