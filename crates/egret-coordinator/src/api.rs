@@ -11,6 +11,7 @@ mod fleet;
 mod guard;
 mod jobs;
 mod keys;
+mod knocks;
 mod quota;
 mod upload;
 
@@ -36,6 +37,7 @@ pub(crate) use accept::{progress, reopen};
 pub(crate) use caller::Keyring;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
+pub(crate) use knocks::Knocks;
 
 use crate::clock::{Clock, wall_ms};
 use crate::drive::{Drive, Message, Waiters};
@@ -49,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) id: String,
     /// Who may call.
     pub(crate) keyring: Keyring,
+    pub(crate) knocks: Knocks,
     pub(crate) services: Arc<Services>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Keyring, Shared};
+use crate::api::{self, Keyring, Knocks, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Job, Memory, Message, Parts};
@@ -106,6 +106,7 @@ impl Coordinator {
         let shared = Arc::new(Shared {
             id,
             keyring: Keyring::new(config.api_keys).map_err(StartError::Data)?,
+            knocks: Knocks::default(),
             services,
             store,
             clock,

@@ -32,6 +32,7 @@ pub(crate) async fn admit(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
+        Err(failure) if failure.0.code == Code::InvalidKey => shared.knocks.answer(peer.ip(), failure),
         Err(failure) => failure.into_response(),
     }
 }
