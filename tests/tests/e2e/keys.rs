@@ -88,6 +88,18 @@ async fn nobody_comes_in_without_a_good_key_and_each_learns_why() {
         assert_eq!((code, stderr.contains(said)), (4, true), "{stderr}");
     }
     assert_eq!(doors.egret(&doors.looker, &["quota"]).0, 0);
+    let mut tries = 0;
+    let told_to_wait = loop {
+        let answer = http().get(&url).bearer_auth("egk1_guess").send().await.unwrap();
+        if answer.status() == 429 {
+            break answer;
+        }
+        tries += 1;
+        assert!(answer.status() == 401 && tries < 1_000, "{answer:?}");
+    };
+    assert!(told_to_wait.headers().contains_key("retry-after") && tries >= 8, "after {tries}");
+    assert_eq!(http().get(&url).bearer_auth(&doors.alice).send().await.unwrap().status(), 200, "a good one");
+
     let log = doors.rig.coordinator.said();
     for key in [&doors.admin, &doors.alice, &doors.bob, &doors.looker] {
         assert!(!log.contains(key.as_str()), "a key is logged: {log}");
