@@ -1,13 +1,14 @@
 //! From a request to a job: checked, planned, named, with a deadline.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
 use egret_lookup::Kind;
-use egret_store::{BatchEnd, EndState, JobRow, OutcomeRow, StoreError};
+use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{Deadline, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,9 @@ pub(crate) fn accept(
     let job = job(shared, id, batch, service, &spec, step.question);
     let name = shared.services.name(service).to_owned();
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    Ok(Accepted { row: JobRow { id, batch, service: name, spec }, job })
+    let flow =
+        Flow { service: name, owner: String::new(), class: job.class as u8, egress: String::new(), batch };
+    Ok(Accepted { row: JobRow { id, flow: Arc::new(flow), deadline_ms, spec }, job })
 }
 
 /// Reserves room for `count` more open jobs.
@@ -114,7 +117,7 @@ pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
             let plan = shared.services.catalogue.plan(
                 kind(spec.lookup),
                 &spec.target,
-                Some(&row.service),
+                Some(&row.flow.service),
                 spec.exact,
             );
             plan.map(|step| (spec, step)).map_err(|error| error.to_string())
@@ -124,10 +127,10 @@ pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
-        OutcomeRow { job: row.id, batch: row.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
+        OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    Ok(job(shared, row.id, row.batch, service, &spec, step.question))
+    Ok(job(shared, row.id, row.flow.batch, service, &spec, step.question))
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.

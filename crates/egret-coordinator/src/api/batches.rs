@@ -99,7 +99,7 @@ pub(crate) async fn list(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<BatchView>>, Failure> {
     let (cursor, limit) = paging(&query, &[])?;
-    let kept = shared.store.batches(id_of(cursor.as_deref(), "cursor")?, limit).await?;
+    let kept = shared.store.batches(None, id_of(cursor.as_deref(), "cursor")?, limit).await?;
     let next_cursor = kept.last().filter(|_| kept.len() == limit).map(|last| last.batch.id.to_string());
     let mut items = Vec::with_capacity(kept.len());
     for kept in kept {
@@ -232,7 +232,7 @@ fn lines(rows: Vec<Ended>) -> Result<Bytes, Failure> {
     let mut lines = Vec::with_capacity(rows.len() * 1_024);
     for Ended { seq, job, outcome } in rows {
         let kept = Kept { job, outcome: None, discarded: false };
-        let mut view = view(kept, Some(&outcome), None)?;
+        let mut view = view(&kept, Some(&outcome), None)?;
         view.cursor = Some(seq.to_string());
         serde_json::to_writer(&mut lines, &view)
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;

@@ -157,7 +157,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         let ended = tokio::time::timeout(wait, ended).await;
         shared.waiters.remove(&id);
         if let Ok(Ok(outcome)) = ended {
-            return Ok((StatusCode::OK, Json(view(kept, Some(&outcome), None)?)).into_response());
+            return Ok((StatusCode::OK, Json(view(&kept, Some(&outcome), None)?)).into_response());
         }
         commit.await?;
     } else {
@@ -165,7 +165,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         shared.drive.send(submit).await.map_err(|_| stopping())?;
     }
     let live = shared.ask(move |drive, _| drive.live(id)).await?;
-    let mut response = (StatusCode::ACCEPTED, Json(with_live(kept, live)?)).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(with_live(&kept, live)?)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -186,7 +186,7 @@ async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
         // The drive first: what it has let go of by then is on disk.
         let live = shared.ask(move |drive, _| drive.live(id)).await?;
         match (shared.store.job(id).await?, &live) {
-            (Some(kept), _) => return with_live(kept, live),
+            (Some(kept), _) => return with_live(&kept, live),
             (None, Live::Unknown) => break,
             // A waited lookup is answered before its commit, and asked for at once.
             (None, _) => tokio::time::sleep(COMMIT).await,
@@ -225,6 +225,7 @@ pub(crate) async fn list(
     let filter = JobFilter {
         before: id_of(query.cursor.as_deref(), "cursor")?,
         batch: id_of(query.batch.as_deref(), "batch")?,
+        owner: None,
         service: query.service.clone(),
         state: wanted.map(stored_state),
         labels: query.labels()?,
@@ -237,7 +238,7 @@ pub(crate) async fn list(
         shared.ask(move |drive, _| ids.into_iter().map(|id| (id, drive.live(id))).collect()).await?;
     let views = kept.into_iter().map(|kept| {
         let live = live.remove(&kept.job.id).unwrap_or(Live::Unknown);
-        with_live(kept, live)
+        with_live(&kept, live)
     });
     let mut items = views.collect::<Result<Vec<_>, _>>()?;
     items.retain(|view| wanted.is_none_or(|state| view.state == state));
@@ -306,12 +307,9 @@ fn stored_state(state: JobState) -> Option<EndState> {
 }
 
 /// A job from the store with what the drive knows laid over it.
-fn with_live(kept: Kept, live: Live) -> Result<JobView, Failure> {
+fn with_live(kept: &Kept, live: Live) -> Result<JobView, Failure> {
     match (&kept.outcome, live) {
-        (Some(outcome), _) => {
-            let outcome = outcome.clone();
-            view(kept, Some(&outcome), None)
-        }
+        (Some(outcome), _) => view(kept, Some(outcome), None),
         (None, Live::Ended(outcome)) => view(kept, Some(&outcome), None),
         (None, Live::Open(state, attempts)) => {
             view(kept, None, Some((state, JobResult { attempts, ..JobResult::default() })))
@@ -322,7 +320,7 @@ fn with_live(kept: Kept, live: Live) -> Result<JobView, Failure> {
 
 /// A job as the API shows it.
 pub(super) fn view(
-    kept: Kept,
+    kept: &Kept,
     outcome: Option<&OutcomeRow>,
     live: Option<(JobState, JobResult)>,
 ) -> Result<JobView, Failure> {
@@ -338,10 +336,10 @@ pub(super) fn view(
     };
     Ok(JobView {
         id: kept.job.id.to_string(),
-        batch: kept.job.batch.map(|batch| batch.to_string()),
+        batch: kept.job.flow.batch.map(|batch| batch.to_string()),
         lookup: spec.lookup,
         target: spec.target,
-        service: kept.job.service,
+        service: kept.job.flow.service.clone(),
         reference: spec.reference,
         state,
         priority: spec.priority,

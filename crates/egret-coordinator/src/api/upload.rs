@@ -183,7 +183,7 @@ impl Receiving {
     async fn open(shared: Arc<Shared>, caller: Caller) -> Result<Self, Failure> {
         let id = BatchId(shared.next_id());
         let created_ms = wall_ms();
-        let commit = shared.store.open_batch(BatchRow { id, created_ms }).await?;
+        let commit = shared.store.open_batch(BatchRow { id, owner: String::new(), created_ms }).await?;
         Ok(Self {
             shared,
             caller,
