@@ -81,8 +81,13 @@ pub(crate) fn accept(
     let job = job(shared, id, batch, service, &spec, step.question);
     let name = shared.services.name(service).to_owned();
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    let flow =
-        Flow { service: name, owner: String::new(), class: job.class as u8, egress: String::new(), batch };
+    let flow = Flow {
+        service: name,
+        owner: caller.owner().to_owned(),
+        class: job.class as u8,
+        egress: String::new(),
+        batch,
+    };
     Ok(Accepted { row: JobRow { id, flow: Arc::new(flow), deadline_ms, spec }, job })
 }
 

@@ -29,6 +29,19 @@ impl Caller {
         }
     }
 
+    /// Whose jobs and batches it sees; `None`: everybody's.
+    pub(crate) fn sees_only(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) if key.role < Role::Admin => Some(&key.name),
+            Self::Local | Self::Key(_) => None,
+        }
+    }
+
+    /// Whether it sees what this owner has. What it does not see is not there for it.
+    pub(crate) fn sees(&self, owner: &str) -> bool {
+        self.sees_only().is_none_or(|own| own == owner)
+    }
+
     /// # Errors
     /// `forbidden`: its role is below `need`.
     pub(super) fn check_role(&self, need: Role) -> Result<(), Failure> {
@@ -120,6 +133,18 @@ pub(super) mod tests {
             ["", "on", "one ", "ONE", &KeyHash::of("one").to_string()].iter().all(|t| owner(t).is_none())
         );
         assert!(!ring.is_empty() && Keyring::new(Vec::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_admins_and_callers_without_keys_see_what_others_have() {
+        let caller = |role| Caller::Key(Arc::new(key("a", "x", role, &[])));
+        for role in [Role::Read, Role::Submit] {
+            assert!(caller(role).sees("a") && !caller(role).sees("b") && !caller(role).sees(""));
+            assert_eq!(caller(role).sees_only(), Some("a"));
+        }
+        for all in [caller(Role::Admin), Caller::Local] {
+            assert!(all.sees("a") && all.sees("b") && all.sees("") && all.sees_only().is_none());
+        }
     }
 
     #[test]

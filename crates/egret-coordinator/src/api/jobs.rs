@@ -175,19 +175,21 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
 /// `GET /v1/jobs/{id}`.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<JobView>, Failure> {
-    Ok(Json(current(&shared, &id).await?))
+    Ok(Json(current(&shared, &caller, &id).await?))
 }
 
-async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
+/// A job that this caller sees, as it is now.
+async fn current(shared: &Shared, caller: &Caller, text: &str) -> Result<JobView, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
     for _ in 0..COMMITS_WAITED {
         // The drive first: what it has let go of by then is on disk.
         let live = shared.ask(move |drive, _| drive.live(id)).await?;
         match (shared.store.job(id).await?, &live) {
-            (Some(kept), _) => return with_live(&kept, live),
-            (None, Live::Unknown) => break,
+            (Some(kept), _) if caller.sees(&kept.job.flow.owner) => return with_live(&kept, live),
+            (Some(_), _) | (None, Live::Unknown) => break,
             // A waited lookup is answered before its commit, and asked for at once.
             (None, _) => tokio::time::sleep(COMMIT).await,
         }
@@ -198,11 +200,14 @@ async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
 /// `DELETE /v1/jobs/{id}`: cancelling what has ended changes nothing.
 pub(crate) async fn cancel(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<JobView>, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", &text))?;
+    // What the caller does not see it cannot cancel either.
+    current(&shared, &caller, &text).await?;
     shared.ask(move |drive, now| drive.cancel(id, now)).await?;
-    Ok(Json(current(&shared, &text).await?))
+    Ok(Json(current(&shared, &caller, &text).await?))
 }
 
 /// The query of `GET /v1/jobs`; labels are `label.KEY=VALUE`.
@@ -218,6 +223,7 @@ struct ListQuery {
 /// `GET /v1/jobs`, newest first.
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<JobView>>, Failure> {
     let query = ListQuery::read(query)?;
@@ -225,7 +231,7 @@ pub(crate) async fn list(
     let filter = JobFilter {
         before: id_of(query.cursor.as_deref(), "cursor")?,
         batch: id_of(query.batch.as_deref(), "batch")?,
-        owner: None,
+        owner: caller.sees_only().map(str::to_owned),
         service: query.service.clone(),
         state: wanted.map(stored_state),
         labels: query.labels()?,

@@ -183,7 +183,8 @@ impl Receiving {
     async fn open(shared: Arc<Shared>, caller: Caller) -> Result<Self, Failure> {
         let id = BatchId(shared.next_id());
         let created_ms = wall_ms();
-        let commit = shared.store.open_batch(BatchRow { id, owner: String::new(), created_ms }).await?;
+        let commit =
+            shared.store.open_batch(BatchRow { id, owner: caller.owner().to_owned(), created_ms }).await?;
         Ok(Self {
             shared,
             caller,
@@ -278,9 +279,11 @@ impl Receiving {
         let kept = self.shared.store.batch(self.id).await?;
         if kept.is_none_or(|kept| kept.end == Some(BatchEnd::Cancelled)) {
             release(&self.shared, self.jobs.len());
-            return Ok(
-                (StatusCode::ACCEPTED, Json(batches::current(&self.shared, self.id).await?)).into_response()
-            );
+            return Ok((
+                StatusCode::ACCEPTED,
+                Json(batches::current(&self.shared, &self.caller, self.id).await?),
+            )
+                .into_response());
         }
         let progress = Progress::new(total, [0; 4], self.shared.clock.now());
         let jobs = std::mem::take(&mut self.jobs);
@@ -292,7 +295,7 @@ impl Receiving {
                 "the coordinator is stopping; the batch goes on after its next start",
             )
         })?;
-        let view = batches::current(&self.shared, self.id).await?;
+        let view = batches::current(&self.shared, &self.caller, self.id).await?;
         let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
         if let Ok(location) = HeaderValue::from_str(&format!("/v1/batches/{}", self.id)) {
             response.headers_mut().insert(LOCATION, location);
