@@ -3,7 +3,7 @@
 use egret_client::{Client, ClientError};
 use egret_testkit::{Rules, WhoisRemote};
 use egret_tests::{Rig, egret, http, service};
-use egret_wire::api::TokenRequest;
+use egret_wire::api::{JobState, TokenRequest};
 use egret_wire::problem::Code;
 use serde_json::{Value, json};
 
@@ -125,4 +125,62 @@ async fn a_key_does_what_its_role_and_its_services_allow() {
     assert!(matches!(denied, Err(ClientError::Problem(problem)) if problem.code == Code::Forbidden));
     assert_eq!(doors.egret(&doors.bob, &["token", "create"]).0, 4);
     assert_eq!(doors.egret(&doors.admin, &["token", "create"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_owner_has_is_not_there() {
+    let mut doors = Doors::start().await;
+    let [alice, bob, looker, admin] =
+        [&doors.alice, &doors.bob, &doors.looker, &doors.admin].map(|key| doors.client(key));
+    let one: Value = doors.post(&doors.alice, &job("w")).send().await.unwrap().json().await.unwrap();
+    let many: Value =
+        doors.post(&doors.alice, &json!([job("w"), job("w")])).send().await.unwrap().json().await.unwrap();
+    let (one, many) = (one["id"].as_str().unwrap(), many["id"].as_str().unwrap());
+
+    let is_missing =
+        |error: ClientError| matches!(error, ClientError::Problem(p) if p.code == Code::NotFound);
+    assert!(is_missing(bob.job(one).await.unwrap_err()));
+    assert!(is_missing(bob.cancel_job(one).await.unwrap_err()));
+    assert!(is_missing(bob.batch(many).await.unwrap_err()));
+    assert!(is_missing(bob.cancel_batch(many).await.unwrap_err()));
+    assert!(is_missing(bob.results(many, false, None).next().await.unwrap().unwrap_err()));
+    for path in [format!("batches/{many}/rejected"), format!("batches/{many}/results")] {
+        let url = format!("http://{}/v1/{path}", doors.rig.address);
+        refused(http().get(url).bearer_auth(&doors.bob), 404, "not_found").await;
+    }
+    let count = async |key: &str, list: &str| -> usize {
+        let url = format!("http://{}/v1/{list}", doors.rig.address);
+        let page: Value = http().get(url).bearer_auth(key).send().await.unwrap().json().await.unwrap();
+        page["items"].as_array().unwrap().len()
+    };
+    for (key, jobs, batches) in
+        [(&doors.bob, 0, 0), (&doors.alice, 3, 1), (&doors.looker, 3, 1), (&doors.admin, 3, 1)]
+    {
+        let of_batch = count(key, &format!("jobs?batch={many}")).await;
+        assert_eq!((count(key, "jobs").await, count(key, "batches").await), (jobs, batches));
+        assert_eq!(of_batch, jobs.saturating_sub(1));
+    }
+    assert_eq!(looker.job(one).await.unwrap().state, JobState::Queued, "nobody else has cancelled it");
+
+    doors.rig.coordinator.kill();
+    doors.rig.restart();
+    assert!(is_missing(bob.job(one).await.unwrap_err()), "nor after a start");
+    assert_eq!(alice.cancel_job(one).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(admin.cancel_batch(many).await.unwrap().cancelled, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_its_owners_own() {
+    let doors = Doors::start().await;
+    let ask = async |key: &str| -> (Value, bool) {
+        let request = doors.post(key, &job("w")).header("idempotency-key", "monday");
+        let response = request.send().await.unwrap();
+        let is_replay = response.headers().contains_key("idempotent-replayed");
+        let job: Value = response.json().await.unwrap();
+        (job["id"].clone(), is_replay)
+    };
+    let (first, again) = (ask(&doors.alice).await, ask(&doors.alice).await);
+    assert_eq!((&first.0, first.1, again.1), (&again.0, false, true));
+    let (other, is_replay) = ask(&doors.bob).await;
+    assert!(other != first.0 && !is_replay, "bob gets a job of his own");
 }
