@@ -179,15 +179,20 @@ pub struct Rig {
 impl Rig {
     /// Starts a coordinator with these services, as TOML.
     pub async fn start(services: &str) -> Self {
+        Self::start_with_key(services, None).await
+    }
+
+    /// Starts a coordinator with this config, and talks to it with this key.
+    pub async fn start_with_key(config_text: &str, key: Option<&str>) -> Self {
         let dir = tempfile::tempdir().expect("a folder can be made");
         let config = dir.path().join("egret.toml");
         let data = dir.path().join("data");
-        let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n{services}");
+        let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n{config_text}");
         File::create(&config)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .expect("the config can be written");
         let (coordinator, address) = Self::serve(dir.path(), None);
-        let client = Client::new(&format!("http://{address}"), None).expect("a client can be made");
+        let client = Client::new(&format!("http://{address}"), key).expect("a client can be made");
         let token = TokenRequest { uses: 64, ..TokenRequest::default() };
         let token = client.create_token(&token).await.expect("a token can be made").token;
         Self { dir, coordinator, address, client, agents: Vec::new(), token }

@@ -6,7 +6,7 @@ use egret_wire::api::{Deadline, JobState, Lookup, Priority};
 use egret_wire::value::Span;
 use serde::de::DeserializeOwned;
 
-use crate::commands::{fleet, jobs, lookup, quota, results, serve, submit, up};
+use crate::commands::{fleet, jobs, key, lookup, quota, results, serve, submit, up};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 some lookup failed, 2 wrong usage or config, 3 cannot reach the coordinator,
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Let agents join
     #[command(subcommand)]
     Token(fleet::TokenCommand),
+    /// Let callers in
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Print a completion script for a shell
     Completions {
         /// For which shell

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod fleet;
 pub(crate) mod jobs;
+pub(crate) mod key;
 pub(crate) mod lookup;
 pub(crate) mod quota;
 pub(crate) mod results;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Agents => fleet::agents(&client()?, out).await,
         Command::Services => fleet::services(&client()?, out).await,
         Command::Token(command) => fleet::token(command, &client()?, out).await,
+        Command::Key(command) => key::run(command, out),
         Command::Completions { shell } => completions(shell, out),
     }
 }

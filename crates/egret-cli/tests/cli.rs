@@ -86,3 +86,24 @@ fn help_and_completions_name_every_command() {
     }
     assert!(help.contains("Exit codes: 0 done, 1 some lookup failed, 2 wrong usage or config"), "{help}");
 }
+
+#[test]
+fn a_key_is_made_without_a_coordinator_and_shown_once_beside_its_table() {
+    let args = ["key", "create", "--name", "research", "--weight", "3", "--service", "whois.*"];
+    let output = check(&args, 0, "[[api_key]]\nname     = \"research\"\nhash     = \"sha256:");
+    let key = String::from_utf8(output.stdout).expect("text");
+    let table = String::from_utf8(output.stderr).expect("text");
+    assert!(key.starts_with("egk1_") && key.trim().len() == 82, "{key}");
+    assert!(!table.contains(key.trim()) && table.contains(&key[..17]), "only its beginning: {table}");
+    assert!(table.ends_with("role     = \"submit\"\nweight   = 3\nservices = [\"whois.*\"]\n"), "{table}");
+    let output = check(&["key", "create", "--name", "a", "--role", "admin", "--json"], 0, "");
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!((&shown["role"], &shown["weight"]), (&"admin".into(), &1.into()));
+
+    check(&["key", "create"], 2, "--name <NAME>");
+    check(&["key", "create", "--name", "A B"], 2, "`A B` is not a name; write 1 to 64 of a-z");
+    check(&["key", "create", "--name", "a", "--role", "root"], 2, "[possible values: read, submit, admin]");
+    check(&["key", "create", "--name", "a", "--weight", "0"], 2, "0 is not in 1..=1000");
+    check(&["key", "create", "--name", "a", "--service", "A"], 2, "write one such as whois.*");
+    check(&["key", "create", "--name", "a", "--role", "read", "--service", "a"], 2, "leave it out");
+}

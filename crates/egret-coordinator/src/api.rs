@@ -5,11 +5,13 @@
 
 mod accept;
 mod batches;
+mod caller;
 mod failure;
 mod fleet;
 mod guard;
 mod jobs;
 mod keys;
+mod knocks;
 mod quota;
 mod upload;
 
@@ -32,8 +34,10 @@ use egret_wire::problem::{Code, MEDIA_TYPE, Problem};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use accept::{progress, reopen};
+pub(crate) use caller::Keyring;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
+pub(crate) use knocks::Knocks;
 
 use crate::clock::{Clock, wall_ms};
 use crate::drive::{Drive, Message, Waiters};
@@ -45,6 +49,9 @@ use crate::services::Services;
 pub(crate) struct Shared {
     /// This coordinator's id.
     pub(crate) id: String,
+    /// Who may call.
+    pub(crate) keyring: Keyring,
+    pub(crate) knocks: Knocks,
     pub(crate) services: Arc<Services>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
@@ -106,7 +113,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/services/{id}/resume", post(fleet::resume))
         .route("/v1/services/{id}/cool-down", post(quota::cool_down))
         .route("/v1/join-tokens", post(fleet::token))
-        .route_layer(middleware::from_fn(guard::local_callers_only));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::admit));
     let agents = Router::new()
         .route("/agent/v1/enroll", post(fleet::enrol))
         .route("/agent/v1/observe", post(fleet::observe))

@@ -6,6 +6,7 @@
 //! error. Which services exist, and in which order, is decided here; what they are asked is
 //! `egret-lookup`'s, what they allow is `egret-core`'s.
 
+mod api_key;
 mod catalogue;
 mod error;
 mod item;
@@ -27,6 +28,7 @@ use egret_core::quota::Terms;
 use egret_lookup::Service;
 use egret_wire::agent::Protocol;
 
+pub use api_key::{ApiKey, Role, owner_name, service_pattern};
 pub use error::{ConfigError, Position};
 use item::Item;
 use source::{Document, Source};
@@ -38,8 +40,8 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 
 /// The keys of the config file.
 const TOP: Keys = Keys {
-    here: &["listen", "data_dir", "new_egress", "default_deadline", "service"],
-    later: &["tls", "api_key", "database", "retention", "min_free", "proxy_listen", "whois_listen"],
+    here: &["listen", "data_dir", "new_egress", "default_deadline", "api_key", "service"],
+    later: &["tls", "database", "retention", "min_free", "proxy_listen", "whois_listen"],
 };
 /// The keys of a file in `services/`.
 const BESIDE: Keys = Keys { here: &["service"], later: &[] };
@@ -55,6 +57,8 @@ pub struct Config {
     pub new_egress: NewEgress,
     /// When a job ends that names no deadline.
     pub default_deadline: Duration,
+    /// The keys that open the API; none: callers on this host, without any.
+    pub api_keys: Vec<ApiKey>,
     /// The services: the file's own, then those of the files beside it; their ids differ.
     pub services: Vec<ServiceConfig>,
 }
@@ -130,6 +134,13 @@ impl Config {
     pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
         assemble(Some(&Source::new(name, text.to_owned())), &[], &Overrides::default())
     }
+
+    /// Every owner of keys once, in the order of the file, with its share of the grants.
+    pub fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
+        let is_first = |index: usize, name: &str| self.api_keys[..index].iter().all(|key| key.name != name);
+        let keys = self.api_keys.iter().enumerate();
+        keys.filter(move |(index, key)| is_first(*index, &key.name)).map(|(_, key)| (&*key.name, key.weight))
+    }
 }
 
 impl Default for Config {
@@ -140,6 +151,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             new_egress: NewEgress::Fresh,
             default_deadline: 7 * DAY,
+            api_keys: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -175,6 +187,9 @@ impl Config {
         self.new_egress = table.read("new_egress", new_egress)?.unwrap_or(self.new_egress);
         let deadline = table.read("default_deadline", |item| item.span(value::LIFE))?;
         self.default_deadline = deadline.unwrap_or(self.default_deadline);
+        if let Some(items) = table.read("api_key", Item::tables)? {
+            self.api_keys = api_key::read_all(&items)?;
+        }
         for item in table.read("service", Item::tables)?.unwrap_or_default() {
             self.add(&item, ids)?;
         }

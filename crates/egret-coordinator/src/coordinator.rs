@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use egret_core::id::{BatchId, IdMaker, JobId};
-use egret_store::{SqliteStore, Start, Store, StoreError};
+use egret_core::id::{BatchId, IdMaker};
+use egret_store::{FlowKept, SqliteStore, Start, Store, StoreError};
 use egret_wire::api::{TokenRequest, TokenView};
 use egret_wire::problem::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Shared};
+use crate::api::{self, Keyring, Knocks, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Job, Memory, Message, Parts};
@@ -105,6 +105,8 @@ impl Coordinator {
         let recorder = tokio::spawn(recorder.run(queue));
         let shared = Arc::new(Shared {
             id,
+            keyring: Keyring::new(config.api_keys).map_err(StartError::Data)?,
+            knocks: Knocks::default(),
             services,
             store,
             clock,
@@ -163,20 +165,22 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Every job that has not ended is queued again; its attempts so far are charged in the ledgers.
 async fn queue_again(shared: &Shared) -> Result<(), StartError> {
-    let mut after = JobId(0);
     let mut by_batch: BTreeMap<Option<BatchId>, Vec<Job>> = BTreeMap::new();
-    loop {
-        let rows = shared.store.open_jobs(after, PAGE).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.id;
-        let mut ended = Vec::new();
-        for row in rows {
-            match api::reopen(shared, &row) {
-                Ok(job) => by_batch.entry(row.batch).or_default().push(job),
-                Err(outcome) => ended.push(outcome),
+    for FlowKept { flow, .. } in shared.store.flows().await? {
+        let mut after = None;
+        loop {
+            let rows = shared.store.waiting(&flow, after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some((last.deadline_ms, last.id));
+            let mut ended = Vec::new();
+            for row in rows {
+                match api::reopen(shared, &row) {
+                    Ok(job) => by_batch.entry(flow.batch).or_default().push(job),
+                    Err(outcome) => ended.push(outcome),
+                }
             }
+            shared.store.append_outcomes(ended).await?.await?;
         }
-        shared.store.append_outcomes(ended).await?.await?;
     }
     // Only now are the counts of every batch what they will start from.
     for (batch, jobs) in by_batch {

@@ -9,7 +9,7 @@
 //! - `drive`: the loop, with `job` (a job's life), `fleet` (agents and egresses), `memory` (ledgers over
 //!   restarts) and `progress` (batches);
 //! - `recorder`: outcomes to the store, then acknowledgements to the agents;
-//! - `session`, `join`: agents; `api`: users; `server`: the listener.
+//! - `session`, `join`: agents; `api`: users, with [`key`] what they show; `server`, `linger`: the listener.
 //!
 //! Absent: what answers mean (`egret-lookup`), when a call may leave (`egret-core`), SQL (`egret-store`).
 
@@ -20,6 +20,8 @@ mod coordinator;
 mod drive;
 mod identity;
 mod join;
+pub mod key;
+mod linger;
 mod recorder;
 mod server;
 mod services;

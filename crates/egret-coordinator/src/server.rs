@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::linger::Lingering;
+
 /// A client that has not sent its whole header by then is cut; so is one that idles.
 const HEADER: Duration = Duration::from_secs(10);
 /// Connections at a time (chosen: thousands of agents and as many callers).
@@ -67,6 +69,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let router = router.clone();
+        let request = request.map(Lingering::new);
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let connection = hyper::server::conn::http1::Builder::new()

@@ -11,11 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egret_core::id::{BatchId, JobId};
-use egret_store::{BatchEnd, BatchRow, Commit, EndState, JobRow, OutcomeRow, SqliteStore, Store, StoreError};
+use egret_store::{
+    BatchEnd, BatchRow, Commit, EndState, Flow, FlowKept, JobRow, OutcomeRow, SqliteStore, Store, StoreError,
+};
 use tokio::sync::mpsc;
 
 const BATCH: u64 = 1_000;
 const SERVICES: u64 = 16;
+/// When the first job was born, in milliseconds since 1970.
+const BIRTH_MS: u64 = 1_795_000_000_000;
 /// Commits awaited by one caller at a time, where it does not wait for each.
 const AHEAD: usize = 4;
 
@@ -128,16 +132,22 @@ async fn restart(jobs: u64) -> Result<(), StoreError> {
     let started = Instant::now();
     let store = SqliteStore::open(dir.path())?;
     store.begin(0).await?;
-    let (began, mut after, mut open) = (started.elapsed(), JobId(0), 0);
-    while let Some(last) = {
-        let page = store.open_jobs(after, 10_000).await?;
-        open += page.len();
-        page.last().map(|job| job.id)
-    } {
-        after = last;
+    let began = started.elapsed();
+    let flows = store.flows().await?;
+    let (counted, mut open) = (started.elapsed(), 0);
+    for FlowKept { flow, .. } in &flows {
+        let mut after = None;
+        while let Some(last) = {
+            let page = store.waiting(flow, after, 10_000).await?;
+            open += page.len();
+            page.last().map(|job| (job.deadline_ms, job.id))
+        } {
+            after = Some(last);
+        }
     }
     println!(
-        "\nstart over {jobs} jobs: begun after {began:.0?}, {open} open ones read after {:.0?}",
+        "\nstart over {jobs} jobs: begun after {began:.0?}, {} flows counted after {counted:.0?}, {open} open ones read after {:.0?}",
+        flows.len(),
         started.elapsed()
     );
     Ok(())
@@ -175,22 +185,24 @@ async fn fresh() -> Result<(tempfile::TempDir, Arc<SqliteStore>), StoreError> {
     let dir = tempfile::tempdir().expect("the temporary folder can be written");
     let store = SqliteStore::open(dir.path())?;
     store.begin(0).await?;
-    store.open_batch(BatchRow { id: BatchId(1), created_ms: 0 }).await?.await?;
+    store.open_batch(BatchRow { id: BatchId(1), owner: String::new(), created_ms: 0 }).await?.await?;
     Ok((dir, Arc::new(store)))
 }
 
 /// One job; ids rise as those of a busy coordinator do.
 fn row(n: u64) -> JobRow {
-    JobRow {
-        id: id(n),
-        batch: Some(BatchId(1)),
+    let flow = Flow {
         service: format!("service-{}", n % SERVICES),
-        spec: vec![b'x'; 178],
-    }
+        owner: String::new(),
+        class: 2,
+        egress: String::new(),
+        batch: Some(BatchId(1)),
+    };
+    let deadline_ms = BIRTH_MS + 604_800_000 + n / 50;
+    JobRow { id: id(n), flow: Arc::new(flow), deadline_ms, spec: vec![b'x'; 178] }
 }
 
 fn id(n: u64) -> JobId {
-    const BIRTH_MS: u64 = 1_795_000_000_000;
     JobId((BIRTH_MS << 20) + ((n / 50) << 20) + n % 50)
 }
 
@@ -207,7 +219,7 @@ fn strided(firsts: &[u64]) -> Vec<Vec<OutcomeRow>> {
         job: id(n),
         batch: Some(BatchId(1)),
         state: EndState::Done,
-        ended_ms: 1_795_000_000_000 + n,
+        ended_ms: BIRTH_MS + n,
         body: vec![b'y'; 594],
     };
     let all: Vec<OutcomeRow> = (0..SERVICES).flat_map(jobs).map(outcome).collect();

@@ -1,5 +1,7 @@
 //! The rows as plain data. Times are milliseconds since 1970 (`_ms`); `spec` and `body` are JSON of the caller's own shape.
 
+use std::sync::Arc;
+
 use egret_core::id::{AgentId, BatchId, JobId};
 
 /// What a new start of the coordinator needs to know.
@@ -11,17 +13,46 @@ pub struct Start {
     pub last_id: u64,
 }
 
+/// Jobs that wait in one line: alike in all that decides whose turn it is, but for the deadline.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flow {
+    /// The service of the first step, by configured id.
+    pub service: String,
+    /// Whose API key they came with; empty without keys.
+    pub owner: String,
+    /// 0 interactive, 1 normal, 2 bulk; another one fails the write.
+    pub class: u8,
+    /// Which egresses may serve them, as canonical JSON; empty: any.
+    pub egress: String,
+    /// The batch they came with.
+    pub batch: Option<BatchId>,
+}
+
+/// A place in a line: the deadline in milliseconds since 1970, then the job.
+pub type Place = (u64, JobId);
+
 /// A job as accepted; never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     /// Its name; the upper bits are its birth in milliseconds.
     pub id: JobId,
-    /// The batch it came with.
-    pub batch: Option<BatchId>,
-    /// The service of its first step, by configured id.
-    pub service: String,
+    /// The line it waits in; its service and its batch are read there.
+    pub flow: Arc<Flow>,
+    /// The job expires then, in milliseconds since 1970; decides its place in the line.
+    pub deadline_ms: u64,
     /// The request, as JSON.
     pub spec: Vec<u8>,
+}
+
+/// A line with jobs in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowKept {
+    /// What its jobs have in common.
+    pub flow: Arc<Flow>,
+    /// How many wait.
+    pub waiting: u64,
+    /// The last place taken.
+    pub last: Place,
 }
 
 /// How a job can end.
@@ -82,6 +113,8 @@ pub struct JobFilter {
     pub before: Option<JobId>,
     /// Only of this batch.
     pub batch: Option<BatchId>,
+    /// Only of this owner; `None`: everybody's.
+    pub owner: Option<String>,
     /// Only of this service.
     pub service: Option<String>,
     /// Only open ones (`Some(None)`) or those that ended so (`Some(Some(state))`).
@@ -95,6 +128,8 @@ pub struct JobFilter {
 pub struct BatchRow {
     /// Its name; the upper bits are its birth in milliseconds.
     pub id: BatchId,
+    /// Whose API key opened it; empty without keys.
+    pub owner: String,
     /// When it was opened, in milliseconds since 1970.
     pub created_ms: u64,
 }

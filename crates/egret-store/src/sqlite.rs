@@ -2,21 +2,22 @@
 //!
 //! One thread writes with group commits (`writer`, `group`), a second one keeps the log short
 //! (`keeper`), two connections read (`reader`). The rows are in `migrations/`, the statements in the
-//! modules named after what they keep. Claims are absent: a job is open while it has no outcome.
+//! modules named after what they keep. Claims are absent: a job waits in its line (`waiting`) until it has an outcome.
 
 mod batches;
 mod column;
 mod fleet;
+mod flows;
 mod group;
 mod home;
 mod jobs;
 mod keeper;
 mod keys;
-mod low_water;
 mod reader;
 mod schema;
 mod services;
 mod starts;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
@@ -31,7 +32,6 @@ use egret_core::id::{AgentId, BatchId, JobId};
 use rusqlite::Connection;
 
 use self::home::Home;
-use self::low_water::Lowest;
 use self::reader::Readers;
 use self::writer::{Queue, Writer};
 use crate::row::*;
@@ -52,7 +52,6 @@ type Stored<T> = Result<T, StoreError>;
 pub struct SqliteStore {
     /// `None` only while being dropped.
     queue: Option<Queue>,
-    lowest: Arc<Lowest>,
     readers: Arc<Readers>,
     writer: Option<JoinHandle<()>>,
     /// Last, so that the folder is free only when nothing here uses it any more.
@@ -70,11 +69,9 @@ impl SqliteStore {
         let second = home.second()?;
         let readers = (0..READERS).map(|_| home.reader()).collect::<Result<_, _>>()?;
         let (queue, inbox) = Queue::new();
-        let lowest = Arc::new(Lowest::new());
-        let writer = Writer::start(db, second, &queue, inbox, Arc::clone(&lowest))?;
+        let writer = Writer::start(db, second, &queue, inbox)?;
         Ok(Self {
             queue: Some(queue),
-            lowest,
             readers: Arc::new(Readers::new(readers)),
             writer: Some(writer),
             _home: home,
@@ -115,8 +112,7 @@ impl Store for SqliteStore {
 
     async fn append_jobs(&self, rows: Vec<JobRow>) -> Stored<Commit> {
         let bytes = rows.iter().map(|job| ROW + job.spec.len()).sum();
-        let lowest = Arc::clone(&self.lowest);
-        self.write(bytes, move |db| jobs::append(db, &rows, &lowest)).await
+        self.write(bytes, move |db| jobs::append(db, &rows)).await
     }
 
     async fn append_outcomes(&self, rows: Vec<OutcomeRow>) -> Stored<Commit> {
@@ -124,8 +120,18 @@ impl Store for SqliteStore {
         self.write(bytes, move |db| jobs::append_outcomes(db, &rows)).await
     }
 
-    async fn open_jobs(&self, after: JobId, limit: usize) -> Stored<Vec<JobRow>> {
-        self.read(move |db| jobs::open_jobs(db, after, limit)).await
+    async fn flows(&self) -> Stored<Vec<FlowKept>> {
+        self.read(waiting::flows).await
+    }
+
+    async fn waiting(&self, flow: &Arc<Flow>, after: Option<Place>, limit: usize) -> Stored<Vec<JobRow>> {
+        let flow = Arc::clone(flow);
+        self.read(move |db| waiting::next(db, &flow, after, limit)).await
+    }
+
+    async fn ahead(&self, flow: &Arc<Flow>, place: Place) -> Stored<u64> {
+        let flow = Arc::clone(flow);
+        self.read(move |db| waiting::ahead(db, &flow, place)).await
     }
 
     async fn job(&self, id: JobId) -> Stored<Option<Kept>> {
@@ -153,8 +159,13 @@ impl Store for SqliteStore {
         self.read(move |db| batches::batch(db, id)).await
     }
 
-    async fn batches(&self, before: Option<BatchId>, limit: usize) -> Stored<Vec<BatchKept>> {
-        self.read(move |db| batches::batches(db, before, limit)).await
+    async fn batches(
+        &self,
+        owner: Option<String>,
+        before: Option<BatchId>,
+        limit: usize,
+    ) -> Stored<Vec<BatchKept>> {
+        self.read(move |db| batches::batches(db, owner.as_deref(), before, limit)).await
     }
 
     async fn rejected(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<RejectedRow>> {

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -63,13 +64,19 @@ pub trait Store: Send + Sync + 'static {
     /// Counts this start of the coordinator, durably, and tells what the ids must stay above.
     async fn begin(&self, now_ms: u64) -> Stored<Start>;
 
-    /// Adds jobs. Two rows of one id are an error of the caller and fail the write.
+    /// Adds jobs, each at its place in its line. Two rows of one id are an error of the caller and fail the write.
     async fn append_jobs(&self, jobs: Vec<JobRow>) -> Stored<Commit>;
-    /// Adds outcomes in this order. A second outcome of a job is dropped silently: the first one stands.
+    /// Adds outcomes in this order and takes their jobs, appended before, out of the lines. A second outcome
+    /// of a job is dropped silently: the first one stands.
     async fn append_outcomes(&self, outcomes: Vec<OutcomeRow>) -> Stored<Commit>;
-    /// Jobs that have not ended, by id above `after`, at most `limit`; without those of a batch that is
-    /// still receiving or was cancelled.
-    async fn open_jobs(&self, after: JobId, limit: usize) -> Stored<Vec<JobRow>>;
+    /// Every line in which jobs wait, in no promised order; without those of a batch that is receiving or was
+    /// cancelled meanwhile. One pass over all that waits: for starts.
+    async fn flows(&self) -> Stored<Vec<FlowKept>>;
+    /// The next jobs of a line behind `after` (`None`: from its head), at most `limit`; never one with an outcome.
+    /// Of a batch that is receiving or was cancelled meanwhile: none.
+    async fn waiting(&self, flow: &Arc<Flow>, after: Option<Place>, limit: usize) -> Stored<Vec<JobRow>>;
+    /// How many jobs of a line wait before a place, taken or not; the time grows with their number.
+    async fn ahead(&self, flow: &Arc<Flow>, place: Place) -> Stored<u64>;
     /// One job and its outcome, if it has ended.
     async fn job(&self, id: JobId) -> Stored<Option<Kept>>;
     /// Jobs by descending id, below `filter.before`, at most `limit`.
@@ -83,8 +90,14 @@ pub trait Store: Send + Sync + 'static {
     async fn append_rejected(&self, batch: BatchId, lines: Vec<RejectedRow>) -> Stored<Commit>;
     /// One batch with its counts.
     async fn batch(&self, id: BatchId) -> Stored<Option<BatchKept>>;
-    /// Batches by descending id below `before` (`None`: from the newest), at most `limit`.
-    async fn batches(&self, before: Option<BatchId>, limit: usize) -> Stored<Vec<BatchKept>>;
+    /// Batches of an owner (`None`: everybody's) by descending id below `before` (`None`: from the newest), at
+    /// most `limit`.
+    async fn batches(
+        &self,
+        owner: Option<String>,
+        before: Option<BatchId>,
+        limit: usize,
+    ) -> Stored<Vec<BatchKept>>;
     /// Refused lines of a batch with `line > after`, in line order, at most `limit`.
     async fn rejected(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<RejectedRow>>;
     /// Ended jobs of a batch in order of ending, with `seq > after`, at most `limit`.

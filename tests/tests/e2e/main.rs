@@ -5,5 +5,6 @@ mod bad_input;
 mod deaths;
 mod http;
 mod jobs;
+mod keys;
 mod quotas;
 mod scopes;

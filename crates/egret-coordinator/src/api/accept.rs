@@ -1,17 +1,19 @@
 //! From a request to a job: checked, planned, named, with a deadline.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
 use egret_lookup::Kind;
-use egret_store::{BatchEnd, EndState, JobRow, OutcomeRow, StoreError};
+use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{Deadline, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Caller;
 use super::{Failure, Shared};
 use crate::clock::wall_ms;
 use crate::drive::{Job, Progress};
@@ -51,6 +53,7 @@ pub(crate) struct Accepted {
 /// As `docs/api.md` lists them; nothing has happened then.
 pub(crate) fn accept(
     shared: &Shared,
+    caller: &Caller,
     request: JobRequest,
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
@@ -64,6 +67,7 @@ pub(crate) fn accept(
         request.exact,
     )?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+    caller.check_service(shared.services.name(service))?;
     let spec = Spec {
         lookup: request.lookup,
         target: request.target,
@@ -77,7 +81,14 @@ pub(crate) fn accept(
     let job = job(shared, id, batch, service, &spec, step.question);
     let name = shared.services.name(service).to_owned();
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    Ok(Accepted { row: JobRow { id, batch, service: name, spec }, job })
+    let flow = Flow {
+        service: name,
+        owner: caller.owner().to_owned(),
+        class: job.class as u8,
+        egress: String::new(),
+        batch,
+    };
+    Ok(Accepted { row: JobRow { id, flow: Arc::new(flow), deadline_ms, spec }, job })
 }
 
 /// Reserves room for `count` more open jobs.
@@ -111,7 +122,7 @@ pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
             let plan = shared.services.catalogue.plan(
                 kind(spec.lookup),
                 &spec.target,
-                Some(&row.service),
+                Some(&row.flow.service),
                 spec.exact,
             );
             plan.map(|step| (spec, step)).map_err(|error| error.to_string())
@@ -121,10 +132,10 @@ pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
-        OutcomeRow { job: row.id, batch: row.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
+        OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    Ok(job(shared, row.id, row.batch, service, &spec, step.question))
+    Ok(job(shared, row.id, row.flow.batch, service, &spec, step.question))
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.

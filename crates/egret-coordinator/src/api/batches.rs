@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
@@ -16,6 +17,7 @@ use egret_wire::problem::Code;
 use egret_wire::value::Time;
 use futures_util::stream;
 
+use super::caller::Caller;
 use super::jobs::{id_of, unknown_parameter, view};
 use super::{Failure, Shared, not_found, shown};
 use crate::drive::Progress;
@@ -32,19 +34,27 @@ const MOST_PAGE: usize = 1_000;
 /// `GET /v1/batches/{id}`.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
-    Ok(Json(current(&shared, parse(&text)?).await?))
+    Ok(Json(current(&shared, &caller, parse(&text)?).await?))
 }
 
 fn parse(text: &str) -> Result<BatchId, Failure> {
     text.parse().map_err(|_| not_found("batch", text))
 }
 
-pub(super) async fn current(shared: &Shared, id: BatchId) -> Result<BatchView, Failure> {
+/// A batch that this caller sees.
+async fn seen(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchKept, Failure> {
+    let kept = shared.store.batch(id).await?.filter(|kept| caller.sees(&kept.batch.owner));
+    kept.ok_or_else(|| not_found("batch", &id.to_string()))
+}
+
+/// The same as it is now.
+pub(super) async fn current(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchView, Failure> {
     let live =
         shared.ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now)))).await?;
-    let kept = shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &id.to_string()))?;
+    let kept = seen(shared, caller, id).await?;
     shape(shared, kept, live).await
 }
 
@@ -96,10 +106,14 @@ async fn shape(
 /// `GET /v1/batches`, newest first.
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<BatchView>>, Failure> {
     let (cursor, limit) = paging(&query, &[])?;
-    let kept = shared.store.batches(id_of(cursor.as_deref(), "cursor")?, limit).await?;
+    let kept = shared
+        .store
+        .batches(caller.sees_only().map(str::to_owned), id_of(cursor.as_deref(), "cursor")?, limit)
+        .await?;
     let next_cursor = kept.last().filter(|_| kept.len() == limit).map(|last| last.batch.id.to_string());
     let mut items = Vec::with_capacity(kept.len());
     for kept in kept {
@@ -115,10 +129,11 @@ pub(crate) async fn list(
 /// `DELETE /v1/batches/{id}`: gives up what has not ended.
 pub(crate) async fn cancel(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
     let id = parse(&text)?;
-    let kept = shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    let kept = seen(&shared, &caller, id).await?;
     if kept.end.is_none() {
         // Whichever end is written first stands; the upload looks which it was.
         shared.store.end_batch(id, BatchEnd::Cancelled).await?.await?;
@@ -132,19 +147,20 @@ pub(crate) async fn cancel(
             });
         })
         .await?;
-    Ok(Json(current(&shared, id).await?))
+    Ok(Json(current(&shared, &caller, id).await?))
 }
 
 /// `GET /v1/batches/{id}/rejected`.
 pub(crate) async fn rejected(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<RejectedLine>>, Failure> {
     let id = parse(&text)?;
     let (cursor, limit) = paging(&query, &[])?;
     let after: u64 = id_of(cursor.as_deref(), "cursor")?.unwrap_or(0);
-    shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    seen(&shared, &caller, id).await?;
     let rows = shared.store.rejected(id, after, limit).await?;
     let next_cursor = rows.last().filter(|_| rows.len() == limit).map(|row| row.line.to_string());
     let items =
@@ -155,6 +171,7 @@ pub(crate) async fn rejected(
 /// `GET /v1/batches/{id}/results`: NDJSON in order of ending.
 pub(crate) async fn results(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Failure> {
@@ -169,7 +186,7 @@ pub(crate) async fn results(
         .at("/format"));
     }
     let follow = query.get("follow").is_some_and(|value| value == "true");
-    shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &text))?;
+    seen(&shared, &caller, id).await?;
     let first = Some(Reader { recorded: shared.recorded.clone(), shared, id, after, follow });
     let chunks = stream::unfold(first, |reader| async {
         let mut reader = reader?;
@@ -232,7 +249,7 @@ fn lines(rows: Vec<Ended>) -> Result<Bytes, Failure> {
     let mut lines = Vec::with_capacity(rows.len() * 1_024);
     for Ended { seq, job, outcome } in rows {
         let kept = Kept { job, outcome: None, discarded: false };
-        let mut view = view(kept, Some(&outcome), None)?;
+        let mut view = view(&kept, Some(&outcome), None)?;
         view.cursor = Some(seq.to_string());
         serde_json::to_writer(&mut lines, &view)
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;

@@ -1,6 +1,6 @@
 //! Problems as responses: the one place where an error becomes HTTP.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use egret_lookup::PlanError;
@@ -49,6 +49,9 @@ impl IntoResponse for Failure {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if matches!(self.0.code, Code::NotReady | Code::QueueFull | Code::RateLimited) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::UNAUTHORIZED && matches!(self.0.code, Code::KeyRequired | Code::InvalidKey) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::accept::{Accepted, Spec, accept, release, reserve};
+use super::caller::Caller;
 use super::{Failure, Shared, keys, not_found, shown, upload};
 use crate::drive::{Live, Message};
 
@@ -41,6 +43,7 @@ const MOST_PAGE: usize = 1_000;
 /// `POST /v1/jobs`.
 pub(crate) async fn submit(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Body,
@@ -67,12 +70,15 @@ pub(crate) async fn submit(
             // In a task of its own: a caller that hangs up must not leave a job half submitted.
             let request = async move {
                 let headers = headers;
-                keys::once(&shared, &headers, &bytes, || json(&shared, &bytes, wait)).await
+                keys::once(&shared, caller.owner(), &headers, &bytes, || json(&shared, &caller, &bytes, wait))
+                    .await
             };
             super::to_the_end(request).await
         }
-        "application/x-ndjson" => upload::stream(shared, upload::Lines::Json, &query, &headers, body).await,
-        "text/plain" => upload::stream(shared, upload::Lines::Targets, &query, &headers, body).await,
+        "application/x-ndjson" => {
+            upload::stream(shared, caller, upload::Lines::Json, &query, &headers, body).await
+        }
+        "text/plain" => upload::stream(shared, caller, upload::Lines::Targets, &query, &headers, body).await,
         other => Err(Failure::new(
             Code::UnsupportedMediaType,
             format!(
@@ -83,7 +89,12 @@ pub(crate) async fn submit(
     }
 }
 
-async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Result<Response, Failure> {
+async fn json(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    bytes: &[u8],
+    wait: Option<Duration>,
+) -> Result<Response, Failure> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let AtMost(items) = serde_json::from_slice(bytes)
             .map_err(|error| Failure::new(Code::InvalidJson, format!("the body does not parse: {error}")))?;
@@ -94,10 +105,10 @@ async fn json(shared: &Arc<Shared>, bytes: &[u8], wait: Option<Duration>) -> Res
             ));
         }
         let lines = items.into_iter().map(|item| upload::json_line(item.get()));
-        return upload::array(shared, lines.collect()).await;
+        return upload::array(shared, caller.clone(), lines.collect()).await;
     }
     let request = read_request(bytes)?;
-    let accepted = accept(shared, request, None)?;
+    let accepted = accept(shared, caller, request, None)?;
     reserve(shared, 1)?;
     one(shared, accepted, wait).await
 }
@@ -146,7 +157,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         let ended = tokio::time::timeout(wait, ended).await;
         shared.waiters.remove(&id);
         if let Ok(Ok(outcome)) = ended {
-            return Ok((StatusCode::OK, Json(view(kept, Some(&outcome), None)?)).into_response());
+            return Ok((StatusCode::OK, Json(view(&kept, Some(&outcome), None)?)).into_response());
         }
         commit.await?;
     } else {
@@ -154,7 +165,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         shared.drive.send(submit).await.map_err(|_| stopping())?;
     }
     let live = shared.ask(move |drive, _| drive.live(id)).await?;
-    let mut response = (StatusCode::ACCEPTED, Json(with_live(kept, live)?)).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(with_live(&kept, live)?)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -164,19 +175,21 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
 /// `GET /v1/jobs/{id}`.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<JobView>, Failure> {
-    Ok(Json(current(&shared, &id).await?))
+    Ok(Json(current(&shared, &caller, &id).await?))
 }
 
-async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
+/// A job that this caller sees, as it is now.
+async fn current(shared: &Shared, caller: &Caller, text: &str) -> Result<JobView, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
     for _ in 0..COMMITS_WAITED {
         // The drive first: what it has let go of by then is on disk.
         let live = shared.ask(move |drive, _| drive.live(id)).await?;
         match (shared.store.job(id).await?, &live) {
-            (Some(kept), _) => return with_live(kept, live),
-            (None, Live::Unknown) => break,
+            (Some(kept), _) if caller.sees(&kept.job.flow.owner) => return with_live(&kept, live),
+            (Some(_), _) | (None, Live::Unknown) => break,
             // A waited lookup is answered before its commit, and asked for at once.
             (None, _) => tokio::time::sleep(COMMIT).await,
         }
@@ -187,11 +200,14 @@ async fn current(shared: &Shared, text: &str) -> Result<JobView, Failure> {
 /// `DELETE /v1/jobs/{id}`: cancelling what has ended changes nothing.
 pub(crate) async fn cancel(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<JobView>, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", &text))?;
+    // What the caller does not see it cannot cancel either.
+    current(&shared, &caller, &text).await?;
     shared.ask(move |drive, now| drive.cancel(id, now)).await?;
-    Ok(Json(current(&shared, &text).await?))
+    Ok(Json(current(&shared, &caller, &text).await?))
 }
 
 /// The query of `GET /v1/jobs`; labels are `label.KEY=VALUE`.
@@ -207,6 +223,7 @@ struct ListQuery {
 /// `GET /v1/jobs`, newest first.
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<JobView>>, Failure> {
     let query = ListQuery::read(query)?;
@@ -214,6 +231,7 @@ pub(crate) async fn list(
     let filter = JobFilter {
         before: id_of(query.cursor.as_deref(), "cursor")?,
         batch: id_of(query.batch.as_deref(), "batch")?,
+        owner: caller.sees_only().map(str::to_owned),
         service: query.service.clone(),
         state: wanted.map(stored_state),
         labels: query.labels()?,
@@ -226,7 +244,7 @@ pub(crate) async fn list(
         shared.ask(move |drive, _| ids.into_iter().map(|id| (id, drive.live(id))).collect()).await?;
     let views = kept.into_iter().map(|kept| {
         let live = live.remove(&kept.job.id).unwrap_or(Live::Unknown);
-        with_live(kept, live)
+        with_live(&kept, live)
     });
     let mut items = views.collect::<Result<Vec<_>, _>>()?;
     items.retain(|view| wanted.is_none_or(|state| view.state == state));
@@ -295,12 +313,9 @@ fn stored_state(state: JobState) -> Option<EndState> {
 }
 
 /// A job from the store with what the drive knows laid over it.
-fn with_live(kept: Kept, live: Live) -> Result<JobView, Failure> {
+fn with_live(kept: &Kept, live: Live) -> Result<JobView, Failure> {
     match (&kept.outcome, live) {
-        (Some(outcome), _) => {
-            let outcome = outcome.clone();
-            view(kept, Some(&outcome), None)
-        }
+        (Some(outcome), _) => view(kept, Some(outcome), None),
         (None, Live::Ended(outcome)) => view(kept, Some(&outcome), None),
         (None, Live::Open(state, attempts)) => {
             view(kept, None, Some((state, JobResult { attempts, ..JobResult::default() })))
@@ -311,7 +326,7 @@ fn with_live(kept: Kept, live: Live) -> Result<JobView, Failure> {
 
 /// A job as the API shows it.
 pub(super) fn view(
-    kept: Kept,
+    kept: &Kept,
     outcome: Option<&OutcomeRow>,
     live: Option<(JobState, JobResult)>,
 ) -> Result<JobView, Failure> {
@@ -327,10 +342,10 @@ pub(super) fn view(
     };
     Ok(JobView {
         id: kept.job.id.to_string(),
-        batch: kept.job.batch.map(|batch| batch.to_string()),
+        batch: kept.job.flow.batch.map(|batch| batch.to_string()),
         lookup: spec.lookup,
         target: spec.target,
-        service: kept.job.service,
+        service: kept.job.flow.service.clone(),
         reference: spec.reference,
         state,
         priority: spec.priority,

@@ -1,4 +1,4 @@
-//! Idempotency keys: a request that is repeated with its key gets the first answer again.
+//! Idempotency keys: a request that is repeated by its owner with its key gets the first answer again.
 
 use std::future::Future;
 
@@ -29,6 +29,7 @@ struct Answer {
 /// Runs `request` unless its key has been answered before.
 pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
     shared: &Shared,
+    owner: &str,
     headers: &HeaderMap,
     body: &[u8],
     request: impl FnOnce() -> F,
@@ -38,7 +39,7 @@ pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
         Failure::new(Code::InvalidField, "an Idempotency-Key is 1 to 255 visible ASCII characters")
             .at("/Idempotency-Key")
     })?;
-    let key = key.to_owned();
+    let key = owned(owner, key);
     match shared.store.claim_key(key.clone(), sha256(body), wall_ms()).await?.await? {
         KeyClaim::Fresh => {}
         KeyClaim::InFlight => {
@@ -66,6 +67,11 @@ pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
             Err(failure)
         }
     }
+}
+
+/// What the store calls an owner's key. No key holds a line feed, so no two owners' are the same.
+fn owned(owner: &str, key: &str) -> String {
+    if owner.is_empty() { key.to_owned() } else { format!("{owner}\n{key}") }
 }
 
 async fn keep(shared: &Shared, key: String, response: Response) -> Result<Response, Failure> {

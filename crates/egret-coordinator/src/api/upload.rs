@@ -21,6 +21,7 @@ use egret_wire::value::{Span, Time};
 use futures_util::StreamExt;
 
 use super::accept::{Accepted, accept, release, reserve};
+use super::caller::Caller;
 use super::jobs::{read_request, unknown_parameter};
 use super::{Failure, Shared, batches, keys, shown};
 use crate::clock::wall_ms;
@@ -48,8 +49,12 @@ pub(super) fn json_line(text: &str) -> Read {
 }
 
 /// An array of requests.
-pub(super) async fn array(shared: &Arc<Shared>, requests: Vec<Read>) -> Result<Response, Failure> {
-    let mut batch = Receiving::open(Arc::clone(shared)).await?;
+pub(super) async fn array(
+    shared: &Arc<Shared>,
+    caller: Caller,
+    requests: Vec<Read>,
+) -> Result<Response, Failure> {
+    let mut batch = Receiving::open(Arc::clone(shared), caller).await?;
     for request in requests {
         batch.line(request).await?;
     }
@@ -59,6 +64,7 @@ pub(super) async fn array(shared: &Arc<Shared>, requests: Vec<Read>) -> Result<R
 /// A stream of lines.
 pub(super) async fn stream(
     shared: Arc<Shared>,
+    caller: Caller,
     lines: Lines,
     query: &HashMap<String, String>,
     headers: &HeaderMap,
@@ -75,7 +81,7 @@ pub(super) async fn stream(
         }
         Lines::Targets => Said::All(Box::new(options(query)?)),
     };
-    let mut batch = Receiving::open(shared).await?;
+    let mut batch = Receiving::open(shared, caller).await?;
     let mut chunks = body.into_data_stream();
     let mut buffer = BytesMut::new();
     loop {
@@ -161,6 +167,7 @@ fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
 /// A batch whose body has not ended. Dropped before [`Receiving::close`], it is cancelled.
 struct Receiving {
     shared: Arc<Shared>,
+    caller: Caller,
     id: BatchId,
     created_ms: u64,
     line: u64,
@@ -173,12 +180,14 @@ struct Receiving {
 }
 
 impl Receiving {
-    async fn open(shared: Arc<Shared>) -> Result<Self, Failure> {
+    async fn open(shared: Arc<Shared>, caller: Caller) -> Result<Self, Failure> {
         let id = BatchId(shared.next_id());
         let created_ms = wall_ms();
-        let commit = shared.store.open_batch(BatchRow { id, created_ms }).await?;
+        let commit =
+            shared.store.open_batch(BatchRow { id, owner: caller.owner().to_owned(), created_ms }).await?;
         Ok(Self {
             shared,
+            caller,
             id,
             created_ms,
             line: 0,
@@ -218,7 +227,7 @@ impl Receiving {
     /// Takes one request, or notes why not.
     async fn line(&mut self, request: Read) -> Result<(), Failure> {
         self.line += 1;
-        match request.and_then(|request| accept(&self.shared, request, Some(self.id))) {
+        match request.and_then(|request| accept(&self.shared, &self.caller, request, Some(self.id))) {
             Ok(Accepted { row, job }) => {
                 reserve(&self.shared, 1)?;
                 self.rows.push(row);
@@ -270,9 +279,11 @@ impl Receiving {
         let kept = self.shared.store.batch(self.id).await?;
         if kept.is_none_or(|kept| kept.end == Some(BatchEnd::Cancelled)) {
             release(&self.shared, self.jobs.len());
-            return Ok(
-                (StatusCode::ACCEPTED, Json(batches::current(&self.shared, self.id).await?)).into_response()
-            );
+            return Ok((
+                StatusCode::ACCEPTED,
+                Json(batches::current(&self.shared, &self.caller, self.id).await?),
+            )
+                .into_response());
         }
         let progress = Progress::new(total, [0; 4], self.shared.clock.now());
         let jobs = std::mem::take(&mut self.jobs);
@@ -284,7 +295,7 @@ impl Receiving {
                 "the coordinator is stopping; the batch goes on after its next start",
             )
         })?;
-        let view = batches::current(&self.shared, self.id).await?;
+        let view = batches::current(&self.shared, &self.caller, self.id).await?;
         let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
         if let Ok(location) = HeaderValue::from_str(&format!("/v1/batches/{}", self.id)) {
             response.headers_mut().insert(LOCATION, location);

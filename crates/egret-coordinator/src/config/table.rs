@@ -74,9 +74,7 @@ fn refusal(name: &str, keys: &Keys) -> String {
         return format!("`{name}` is not supported by this version of egret; remove it");
     }
     if TOP_ONLY.contains(&name) {
-        return format!(
-            "`{name}` belongs at the top of the config file, above every [[service]]; move it there"
-        );
+        return format!("`{name}` belongs at the top of the config file, above every [[…]]; move it there");
     }
     match nearest(name, keys.here) {
         Some(meant) => format!("unknown key {}; did you mean `{meant}`?", quoted(name)),
@@ -84,7 +82,7 @@ fn refusal(name: &str, keys: &Keys) -> String {
     }
 }
 
-/// Keys that TOML takes for a service's when they stand below a `[[service]]`.
+/// Keys that TOML takes for a service's or a key's when they stand below a `[[…]]`.
 const TOP_ONLY: [&str; 4] = ["listen", "data_dir", "new_egress", "default_deadline"];
 
 /// The path of a key in a table.

@@ -8,6 +8,7 @@ use egret_core::scope::Scope;
 use egret_lookup::{Catalogue, Kind};
 
 use super::*;
+use crate::key::KeyHash;
 
 mod mistakes;
 
@@ -87,6 +88,28 @@ fn every_key_arrives_where_it_belongs() {
     let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
     let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap();
     assert_eq!(step.question, b"domain a.com\r\n");
+}
+
+#[test]
+fn keys_are_read_as_they_are_written_and_owners_are_named_once() {
+    let key = |name: &str, text: &str, role, weight, services: &[&str]| ApiKey {
+        name: name.to_owned(),
+        hash: KeyHash::of(text),
+        role,
+        weight,
+        services: services.iter().map(|pattern| (*pattern).to_owned()).collect(),
+    };
+    let keys = [
+        key("research", "old", Role::Submit, 3, &["whois.*", "api.example"]),
+        key("ops", "ops", Role::Admin, 1, &[]),
+        key("research", "new", Role::Submit, 3, &[]),
+        key("research", "look", Role::Read, 3, &[]),
+    ];
+    let text: String = keys.iter().map(|key| format!("{key}\n\n")).collect();
+    let config = Config::parse(&text, "egret.toml").unwrap();
+    assert_eq!(config.api_keys, keys);
+    assert_eq!(config.owners().collect::<Vec<_>>(), [("research", 3), ("ops", 1)]);
+    assert_eq!(Config::default().owners().count(), 0);
 }
 
 #[test]
@@ -198,8 +221,13 @@ fn services_beside_the_file_follow_its_own_in_the_order_of_their_names() {
 fn the_example_is_valid_and_shows_every_key() {
     let config = Config::parse(EXAMPLE, "egret.example.toml").unwrap();
     assert_eq!(config.services.len(), 1);
-    let keys =
-        TOP.here.iter().chain(service::SERVICE.here).chain(terms::QUOTA.here).chain(service::RULE.here);
+    let keys = TOP
+        .here
+        .iter()
+        .chain(api_key::API_KEY.here)
+        .chain(service::SERVICE.here)
+        .chain(terms::QUOTA.here)
+        .chain(service::RULE.here);
     for key in keys {
         let is_shown = |word: &str| word == *key;
         assert!(

@@ -1,32 +1,67 @@
-//! Batches: opened, filled, ended; their counts and results are ranges of one index.
+//! Batches: opened, filled, ended; counted with each outcome, their results a range of one index.
+
+use std::collections::BTreeMap;
 
 use egret_core::id::BatchId;
-use rusqlite::{Connection, Result, Row, params};
+use rusqlite::{Connection, Result, Row, named_params, params};
 
 use super::column::{self, rows};
+use super::flows::Met;
 use super::jobs::{read_job, read_outcome};
-use crate::row::{BatchEnd, BatchKept, BatchRow, EndState, Ended, RejectedRow};
+use super::waiting;
+use crate::row::{BatchEnd, BatchKept, BatchRow, EndState, Ended, OutcomeRow, RejectedRow};
 
-/// Batches from `?1` to `?2`, newest first, with their counts; `outcomes` is touched through its index alone.
-pub(super) const KEPT: &str = "
-    SELECT b.id, b.created_ms, e.closed, e.jobs, e.rejected,
-           count(*) FILTER (WHERE o.state = 0), count(*) FILTER (WHERE o.state = 1),
-           count(*) FILTER (WHERE o.state = 2), count(*) FILTER (WHERE o.state = 3), max(o.ended_ms)
-    FROM (SELECT id, created_ms FROM batches WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3) b
-    LEFT JOIN batch_ends e ON e.batch = b.id
-    LEFT JOIN outcomes o ON o.batch = b.id
-    GROUP BY b.id ORDER BY b.id DESC";
+/// Batches with their counts; conditions follow.
+const KEPT: &str = "
+    SELECT b.id, b.owner, b.created_ms, e.closed, e.jobs, e.rejected,
+           c.last_ended_ms, c.done, c.failed, c.expired, c.cancelled
+    FROM batches b LEFT JOIN batch_ends e ON e.batch = b.id LEFT JOIN batch_counts c ON c.batch = b.id
+    WHERE ";
+/// The newest ones up to an id.
+const NEWEST: &str = "b.id <= :last ORDER BY b.id DESC LIMIT :limit";
 
 /// Ended jobs of a batch after a place in the order of ending.
 pub(super) const RESULTS: &str = "
-    SELECT j.id, j.batch, s.name, j.spec, o.seq, o.batch, o.state, o.ended_ms, o.body
-    FROM outcomes o CROSS JOIN jobs j ON j.id = o.job CROSS JOIN services s ON s.id = j.service
+    SELECT j.id, j.deadline_ms, j.spec, f.id, s.name, f.owner, f.class, f.egress, f.batch,
+           o.seq, o.batch, o.state, o.ended_ms, o.body
+    FROM outcomes o CROSS JOIN jobs j ON j.id = o.job
+    CROSS JOIN flows f ON f.id = j.flow CROSS JOIN services s ON s.id = f.service
     WHERE o.batch = ?1 AND o.seq > ?2 ORDER BY o.seq LIMIT ?3";
+
+/// How many jobs ended how in one write, batch by batch.
+#[derive(Default)]
+pub(super) struct Counts(BTreeMap<BatchId, ([i64; 4], u64)>);
+
+impl Counts {
+    /// Counts an outcome that was really added.
+    pub(super) fn add(&mut self, outcome: &OutcomeRow) {
+        let Some(batch) = outcome.batch else { return };
+        let (ended, last_ended_ms) = self.0.entry(batch).or_default();
+        ended[outcome.state as usize] += 1;
+        *last_ended_ms = outcome.ended_ms.max(*last_ended_ms);
+    }
+
+    /// Adds them to what is kept.
+    pub(super) fn save(&self, db: &Connection) -> Result<()> {
+        let mut save = db.prepare_cached(
+            "INSERT INTO batch_counts VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (batch) DO UPDATE SET
+                 done = done + excluded.done, failed = failed + excluded.failed,
+                 expired = expired + excluded.expired, cancelled = cancelled + excluded.cancelled,
+                 last_ended_ms = max(last_ended_ms, excluded.last_ended_ms)",
+        )?;
+        for (batch, ([done, failed, expired, cancelled], last_ended_ms)) in &self.0 {
+            let last_ended_ms = column::whole(*last_ended_ms);
+            save.execute(params![column::id(batch.0)?, done, failed, expired, cancelled, last_ended_ms])?;
+        }
+        Ok(())
+    }
+}
 
 /// Opens a batch in the state receiving.
 pub(super) fn open(db: &Connection, batch: &BatchRow) -> Result<()> {
-    db.prepare_cached("INSERT INTO batches VALUES (?1, ?2)")?
-        .execute(params![column::id(batch.id.0)?, column::whole(batch.created_ms)])?;
+    db.prepare_cached("INSERT INTO batches (id, created_ms, owner) VALUES (?1, ?2, ?3)")?
+        .execute(params![column::id(batch.id.0)?, column::whole(batch.created_ms), batch.owner,])?;
     Ok(())
 }
 
@@ -36,9 +71,20 @@ pub(super) fn end(db: &Connection, id: BatchId, end: BatchEnd) -> Result<()> {
         BatchEnd::Closed { jobs, rejected } => (true, jobs, rejected),
         BatchEnd::Cancelled => (false, 0, 0),
     };
-    db.prepare_cached("INSERT INTO batch_ends VALUES (?1, ?2, ?3, ?4) ON CONFLICT (batch) DO NOTHING")?
-        .execute(params![column::id(id.0)?, closed, column::whole(jobs), column::whole(rejected)])?;
-    Ok(())
+    let id = column::id(id.0)?;
+    let is_first = db
+        .prepare_cached("INSERT INTO batch_ends VALUES (?1, ?2, ?3, ?4) ON CONFLICT (batch) DO NOTHING")?
+        .execute(params![id, closed, column::whole(jobs), column::whole(rejected)])?
+        == 1;
+    if is_first && !closed { waiting::discard(db, id) } else { Ok(()) }
+}
+
+/// Cancels every batch that is still receiving.
+pub(super) fn cancel_unfinished(db: &Connection) -> Result<()> {
+    const SQL: &str = "
+        SELECT id FROM batches b WHERE NOT EXISTS (SELECT 1 FROM batch_ends e WHERE e.batch = b.id)";
+    let unfinished = rows(db, SQL, [], |row| column::number(row, 0))?;
+    unfinished.into_iter().try_for_each(|id| end(db, BatchId(id), BatchEnd::Cancelled))
 }
 
 /// Adds refused lines.
@@ -53,14 +99,32 @@ pub(super) fn append_rejected(db: &Connection, batch: BatchId, lines: &[Rejected
 
 /// One batch with its counts.
 pub(super) fn batch(db: &Connection, id: BatchId) -> Result<Option<BatchKept>> {
-    let id = column::sought(id.0);
-    Ok(rows(db, KEPT, [id, id, Some(1)], read_kept)?.pop())
+    Ok(rows(db, &format!("{KEPT} b.id = ?1"), [column::sought(id.0)], read_kept)?.pop())
 }
 
-/// Batches below `before`, newest first.
-pub(super) fn batches(db: &Connection, before: Option<BatchId>, limit: usize) -> Result<Vec<BatchKept>> {
+/// Batches of an owner, or all, below `before`, newest first.
+pub(super) fn batches(
+    db: &Connection,
+    owner: Option<&str>,
+    before: Option<BatchId>,
+    limit: usize,
+) -> Result<Vec<BatchKept>> {
     let last = before.map_or(i64::MAX, |id| column::whole(id.0) - 1);
-    rows(db, KEPT, [0, last, column::limit(limit)], read_kept)
+    let limit = column::limit(limit);
+    match owner {
+        None => rows(db, &listing(false), named_params! {":last": last, ":limit": limit}, read_kept),
+        Some(owner) => rows(
+            db,
+            &listing(true),
+            named_params! {":owner": owner, ":last": last, ":limit": limit},
+            read_kept,
+        ),
+    }
+}
+
+/// The query for a page of batches.
+pub(super) fn listing(of_owner: bool) -> String {
+    format!("{KEPT} {} {NEWEST}", if of_owner { "b.owner = :owner AND" } else { "" })
 }
 
 /// Refused lines after one of them.
@@ -81,29 +145,33 @@ pub(super) fn rejected(
 /// Ended jobs after a place in the order of ending.
 pub(super) fn results(db: &Connection, batch: BatchId, after: u64, limit: usize) -> Result<Vec<Ended>> {
     let params = params![column::sought(batch.0), column::whole(after), column::limit(limit)];
+    let mut met = Met::default();
     rows(db, RESULTS, params, |row| {
-        let job = read_job(row)?;
+        let job = read_job(row, &mut met)?;
         let (seq, outcome) = read_outcome(row, job.id)?;
         Ok(Ended { seq, job, outcome })
     })
 }
 
 fn read_kept(row: &Row<'_>) -> Result<BatchKept> {
-    let end = match row.get::<_, Option<bool>>(2)? {
+    let end = match row.get::<_, Option<bool>>(3)? {
         Some(true) => {
-            Some(BatchEnd::Closed { jobs: column::number(row, 3)?, rejected: column::number(row, 4)? })
+            Some(BatchEnd::Closed { jobs: column::number(row, 4)?, rejected: column::number(row, 5)? })
         }
         Some(false) => Some(BatchEnd::Cancelled),
         None => None,
     };
+    let last_ended_ms = row.get::<_, Option<i64>>(6)?.map(i64::cast_unsigned);
     let mut ended = [0; 4];
-    for state in [EndState::Done, EndState::Failed, EndState::Expired, EndState::Cancelled] {
-        ended[state as usize] = column::number(row, 5 + state as usize)?;
+    if last_ended_ms.is_some() {
+        for state in [EndState::Done, EndState::Failed, EndState::Expired, EndState::Cancelled] {
+            ended[state as usize] = column::number(row, 7 + state as usize)?;
+        }
     }
-    Ok(BatchKept {
-        batch: BatchRow { id: BatchId(column::number(row, 0)?), created_ms: column::number(row, 1)? },
-        end,
-        ended,
-        last_ended_ms: row.get::<_, Option<i64>>(9)?.map(i64::cast_unsigned),
-    })
+    let batch = BatchRow {
+        id: BatchId(column::number(row, 0)?),
+        owner: row.get(1)?,
+        created_ms: column::number(row, 2)?,
+    };
+    Ok(BatchKept { batch, end, ended, last_ended_ms })
 }

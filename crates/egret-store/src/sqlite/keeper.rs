@@ -3,6 +3,7 @@
 //! A round begins when the writer rings: most of the log is copied into the database file while the
 //! writer goes on. The round ends with the writer, which copies the little that came meanwhile: only
 //! a log copied to its end starts over, and under constant load this thread alone never gets there.
+//! There the writer also sweeps a few rows of cancelled batches; while some are left, it rings again.
 
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -10,7 +11,6 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::low_water;
 use super::writer::Inbound;
 
 /// Starts the thread; it ends when the writer drops its bell.
@@ -21,10 +21,10 @@ pub(super) fn start(
 ) -> std::io::Result<JoinHandle<()>> {
     let rounds = move || {
         while bell.recv().is_ok() {
-            let low_water = round(&db);
+            checkpoint(&db, "PASSIVE");
             // Without a sender left the store is closing, and the writer checkpoints itself.
             let Some(writer) = writer.upgrade() else { return };
-            if writer.send(Inbound::Tended { low_water }).is_err() {
+            if writer.send(Inbound::Tended).is_err() {
                 return;
             }
         }
@@ -38,11 +38,4 @@ pub(super) fn checkpoint(db: &Connection, mode: &str) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "the database log could not be copied into the file; it grows until that succeeds");
     }
-}
-
-fn round(db: &Connection) -> Option<i64> {
-    checkpoint(db, "PASSIVE");
-    low_water::find(db)
-        .inspect_err(|error| tracing::warn!(%error, "the oldest open job could not be looked up"))
-        .ok()
 }

@@ -5,7 +5,8 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 use super::column;
 
 /// In order; one is added, none is ever changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_flows.sql")];
 
 /// "egrt", as the first migration writes it.
 const APPLICATION_ID: i64 = 0x6567_7274;

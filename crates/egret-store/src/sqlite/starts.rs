@@ -2,21 +2,15 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{column, low_water};
+use super::{batches, column};
 use crate::row::Start;
 
-/// Counts the start, cancels uploads that broke off, frees keys in flight, raises the low-water mark.
+/// Counts the start, cancels uploads that broke off, and frees keys in flight.
 pub(super) fn begin(db: &Connection, now_ms: u64) -> Result<Start> {
     let number =
         db.prepare_cached("INSERT INTO starts (at_ms) VALUES (?1)")?.insert([column::whole(now_ms)])?;
-    db.execute(
-        "INSERT INTO batch_ends (batch, closed, jobs, rejected)
-         SELECT id, 0, 0, 0 FROM batches b
-         WHERE NOT EXISTS (SELECT 1 FROM batch_ends e WHERE e.batch = b.id)",
-        [],
-    )?;
+    batches::cancel_unfinished(db)?;
     db.execute("DELETE FROM keys WHERE answer IS NULL", [])?;
-    low_water::settle(db)?;
     Ok(Start { number: u32::try_from(number).unwrap_or(u32::MAX), last_id: last_id(db)? })
 }
 

@@ -12,8 +12,23 @@ fn store() -> (tempfile::TempDir, SqliteStore) {
 }
 
 fn jobs(ids: std::ops::Range<u64>, bytes: usize) -> Vec<JobRow> {
-    let row = |id| JobRow { id: JobId(id), batch: None, service: "whois".into(), spec: vec![b'x'; bytes] };
+    let flow = flow(None);
+    let row = |id| JobRow {
+        id: JobId(id),
+        flow: Arc::clone(&flow),
+        deadline_ms: 1_000 + id,
+        spec: vec![b'x'; bytes],
+    };
     ids.map(row).collect()
+}
+
+fn flow(batch: Option<u64>) -> Arc<Flow> {
+    let batch = batch.map(BatchId);
+    Arc::new(Flow { service: "whois".into(), owner: String::new(), class: 1, egress: String::new(), batch })
+}
+
+async fn waiting(store: &SqliteStore) -> u64 {
+    store.flows().await.unwrap().iter().map(|kept| kept.waiting).sum()
 }
 
 fn ends(ids: std::ops::Range<u64>) -> Vec<OutcomeRow> {
@@ -23,7 +38,7 @@ fn ends(ids: std::ops::Range<u64>) -> Vec<OutcomeRow> {
 }
 
 #[tokio::test]
-async fn the_log_stays_short_and_the_low_water_mark_rises_under_constant_load() {
+async fn the_log_stays_short_under_constant_load() {
     let (dir, store) = store();
     let mut longest = 0;
     // 120 MB through a log whose rounds start at 16 MiB.
@@ -34,11 +49,8 @@ async fn the_log_stays_short_and_the_low_water_mark_rises_under_constant_load() 
         longest = longest.max(std::fs::metadata(dir.path().join("egret.db-wal")).unwrap().len());
     }
     assert!(longest < 64 << 20, "the log grew to {longest} bytes");
-    let mark = |db: &Connection| db.query_row("SELECT job FROM low_water", [], |row| row.get::<_, i64>(0));
-    let mark = store.read(mark).await.unwrap();
-    assert!(mark > 1_000, "the mark stands at {mark}");
     store.append_jobs(jobs(70_000..70_001, 0)).await.unwrap().await.unwrap();
-    assert_eq!(store.open_jobs(JobId(0), 9).await.unwrap().len(), 1);
+    assert_eq!(waiting(&store).await, 1);
 }
 
 #[tokio::test]
@@ -64,7 +76,7 @@ async fn a_full_disk_fails_the_write_and_the_store_goes_on() {
     store.append_jobs(jobs(1..3, 10)).await.unwrap().await.unwrap();
     store.write(0, limit(1_000_000)).await.unwrap().await.unwrap();
     store.append_jobs(jobs(3..2_000, 1_000)).await.unwrap().await.unwrap();
-    assert_eq!(store.open_jobs(JobId(0), 5_000).await.unwrap().len(), 1_999);
+    assert_eq!(waiting(&store).await, 1_999);
 }
 
 #[tokio::test]
@@ -108,13 +120,45 @@ async fn writes_wait_while_the_queue_is_full() {
 fn no_query_reads_more_than_its_page() {
     let mut db = Connection::open_in_memory().unwrap();
     schema::migrate(&mut db).unwrap();
-    let by_id = "SEARCH j USING INTEGER PRIMARY KEY (rowid>?)";
-    check_plan(&db, jobs::OPEN, &[by_id, "SEARCH o USING COVERING INDEX outcome_of_job (job=?)"]);
-    check_plan(&db, batches::RESULTS, &["SEARCH o USING INDEX outcomes_of_batch (batch=? AND seq>?)"]);
-    check_plan(&db, batches::KEPT, &["SEARCH o USING COVERING INDEX outcomes_of_batch (batch=?)"]);
-    let filter = JobFilter { batch: Some(BatchId(1)), before: Some(JobId(5)), ..JobFilter::default() };
-    let (sql, _) = jobs::query(&filter, 1);
-    check_plan(&db, &sql, &["SEARCH j USING INDEX jobs_of_batch (batch=? AND id<?)"]);
+    check_plan(&db, waiting::NEXT, &["SEARCH w USING PRIMARY KEY (flow=? AND (deadline_ms,job)>(?,?))"]);
+    check_plan(
+        &db,
+        waiting::AHEAD,
+        &["SEARCH waiting USING PRIMARY KEY (flow=? AND (deadline_ms,job)<(?,?))"],
+    );
+    check_plan(
+        &db,
+        waiting::FLOWS,
+        &["SEARCH w USING PRIMARY KEY (flow>?)", "SEARCH w USING PRIMARY KEY (flow=?)"],
+    );
+    check_plan(
+        &db,
+        flows::FIND,
+        &[
+            "SEARCH f USING COVERING INDEX flow_by_parts (<expr>=? AND service=? AND owner=? AND class=? AND egress=?)",
+        ],
+    );
+    check_plan(&db, batches::RESULTS, &["SEARCH o USING INDEX outcomes_of_batch (batch=? AND rowid>?)"]);
+    check_plan(&db, &batches::listing(false), &["SEARCH b USING INTEGER PRIMARY KEY (rowid<?)"]);
+    check_plan(
+        &db,
+        &batches::listing(true),
+        &["SEARCH b USING INDEX batches_of_owner (owner=? AND rowid<?)"],
+    );
+    let of_batch = JobFilter { batch: Some(BatchId(1)), before: Some(JobId(5)), ..JobFilter::default() };
+    check_plan(
+        &db,
+        &jobs::query(&of_batch, 1).0,
+        &["SEARCH j USING INDEX jobs_of_batch (batch=? AND rowid<?)"],
+    );
+    let open = JobFilter { state: Some(None), before: Some(JobId(5)), ..JobFilter::default() };
+    let steps = [
+        "SEARCH w USING COVERING INDEX waiting_of_job (job<?)",
+        "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)",
+    ];
+    check_plan(&db, &jobs::query(&open, 1).0, &steps);
+    let open = JobFilter { before: None, ..open };
+    check_plan(&db, &jobs::query(&open, 1).0, &["SCAN w USING COVERING INDEX waiting_of_job"]);
 }
 
 #[track_caller]

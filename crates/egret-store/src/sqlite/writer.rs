@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Result as SqlResult, TransactionBehavior};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 
 use super::group::{self, Pending, Write};
 use super::keeper::{self, checkpoint};
-use super::low_water::Lowest;
+use super::waiting;
 use crate::{Commit, StoreError};
 
 /// Bytes queued and in commit at most; chosen.
@@ -32,8 +32,8 @@ const ROUND_PAGES: i32 = 4_000;
 pub(super) enum Inbound {
     /// Rows to write.
     Write { write: Box<dyn Write>, bytes: usize },
-    /// The keeper's round is done; the low-water mark it found, if it could look.
-    Tended { low_water: Option<i64> },
+    /// The keeper's round is done.
+    Tended,
 }
 
 /// Where writes queue up; the writer ends when it is dropped and everything in it is written.
@@ -78,12 +78,13 @@ impl Queue {
 pub(super) struct Writer {
     db: Connection,
     inbox: UnboundedReceiver<Inbound>,
-    lowest: Arc<Lowest>,
     bell: Sender<()>,
     keeper: JoinHandle<()>,
     /// Pages in the log after the last commit.
     pages: Arc<AtomicI32>,
     rings_at: i32,
+    /// Rows of cancelled batches are left to sweep.
+    sweeps: bool,
     in_round: bool,
 }
 
@@ -94,7 +95,6 @@ impl Writer {
         second: Connection,
         queue: &Queue,
         inbox: UnboundedReceiver<Inbound>,
-        lowest: Arc<Lowest>,
     ) -> Result<JoinHandle<()>, StoreError> {
         let pages = Arc::new(AtomicI32::new(0));
         let counted = Arc::clone(&pages);
@@ -105,7 +105,8 @@ impl Writer {
         .map_err(|error| super::failed(&error))?;
         let (bell, rings) = std::sync::mpsc::channel();
         let keeper = keeper::start(second, rings, queue.weak()).map_err(|e| no_thread(&e))?;
-        let writer = Self { db, inbox, lowest, bell, keeper, pages, rings_at: ROUND_PAGES, in_round: false };
+        let writer =
+            Self { db, inbox, bell, keeper, pages, rings_at: ROUND_PAGES, sweeps: false, in_round: false };
         std::thread::Builder::new()
             .name("egret-writer".to_owned())
             .spawn(move || writer.run())
@@ -115,9 +116,12 @@ impl Writer {
     fn run(mut self) {
         while let Some(first) = self.inbox.blocking_recv() {
             let (writes, tended) = gather(first, &mut self.inbox);
-            group::commit(&self.db, writes);
-            if let Some(low_water) = tended {
-                self.end_round(low_water);
+            if !writes.is_empty() {
+                group::commit(&self.db, writes);
+                self.sweeps = waiting::is_to_sweep(&self.db).unwrap_or(false);
+            }
+            if tended {
+                self.end_round();
             }
             self.begin_round();
         }
@@ -130,35 +134,44 @@ impl Writer {
         checkpoint(&db, "TRUNCATE");
     }
 
-    /// Rings for the keeper once the log is long, and again only after it has grown as much.
+    /// Rings for the keeper once the log is long, and again only after it has grown as much; or while there is
+    /// something to sweep.
     fn begin_round(&mut self) {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < ROUND_PAGES {
             self.rings_at = ROUND_PAGES;
         }
-        if pages < self.rings_at || self.in_round {
+        if self.in_round || (pages < self.rings_at && !self.sweeps) {
             return;
         }
         self.rings_at = pages + ROUND_PAGES;
-        self.lowest.forget();
         self.in_round = self.bell.send(()).is_ok();
     }
 
-    fn end_round(&mut self, low_water: Option<i64>) {
+    fn end_round(&mut self) {
         self.in_round = false;
-        if let Some(Err(error)) = low_water.map(|found| self.lowest.raise(&self.db, found)) {
-            tracing::warn!(%error, "the oldest open job could not be noted; the next start takes longer");
+        if self.sweeps {
+            // After a failure the next write tries again, not this loop.
+            self.sweeps = self.sweep().unwrap_or_else(|error| {
+                tracing::warn!(%error, "jobs of cancelled batches still take room among those that wait");
+                false
+            });
         }
         checkpoint(&self.db, "PASSIVE");
     }
+
+    /// One step; true if more is left.
+    fn sweep(&mut self) -> SqlResult<bool> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        waiting::sweep(&transaction)?;
+        transaction.commit()?;
+        waiting::is_to_sweep(&self.db)
+    }
 }
 
-/// What waits by now, up to the size of a group.
-fn gather(
-    first: Inbound,
-    inbox: &mut UnboundedReceiver<Inbound>,
-) -> (Vec<Box<dyn Write>>, Option<Option<i64>>) {
-    let (mut writes, mut total, mut tended) = (Vec::new(), 0, None);
+/// What waits by now, up to the size of a group, and whether a round has ended.
+fn gather(first: Inbound, inbox: &mut UnboundedReceiver<Inbound>) -> (Vec<Box<dyn Write>>, bool) {
+    let (mut writes, mut total, mut tended) = (Vec::new(), 0, false);
     let mut next = Some(first);
     while let Some(inbound) = next {
         match inbound {
@@ -166,7 +179,7 @@ fn gather(
                 writes.push(write);
                 total += bytes;
             }
-            Inbound::Tended { low_water } => tended = Some(low_water),
+            Inbound::Tended => tended = true,
         }
         let is_full = writes.len() >= GROUP_WRITES || total >= GROUP_BYTES;
         next = if is_full { None } else { inbox.try_recv().ok() };

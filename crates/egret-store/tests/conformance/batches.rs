@@ -9,7 +9,7 @@ use crate::rows::*;
 pub(crate) async fn a_batch_counts_its_jobs_by_how_they_ended(home: &dyn Home) {
     let store = home.open();
     open_batch(&*store, 9).await;
-    let batch = BatchRow { id: BatchId(9), created_ms: 90 };
+    let batch = BatchRow { id: BatchId(9), owner: String::new(), created_ms: 90 };
     let receiving = BatchKept { batch: batch.clone(), end: None, ended: [0; 4], last_ended_ms: None };
     assert_eq!(store.batch(BatchId(9)).await.unwrap(), Some(receiving));
     let jobs: Vec<_> = (1..=7).map(|id| job_of(id, 9)).chain([job(8)]).collect();
@@ -55,12 +55,12 @@ pub(crate) async fn batches_come_newest_first(home: &dyn Home) {
         append(&*store, &[job_of(10 + batch, batch)]).await;
         end(&*store, &[end_of(&job_of(10 + batch, batch), EndState::Failed)]).await;
     }
-    let page = store.batches(None, 3).await.unwrap();
+    let page = store.batches(None, None, 3).await.unwrap();
     assert_eq!(page.iter().map(|kept| kept.batch.id.0).collect::<Vec<_>>(), [4, 3, 2]);
     assert!(page.iter().all(|kept| kept.ended == [0, 1, 0, 0]));
-    let rest = store.batches(Some(BatchId(2)), 3).await.unwrap();
+    let rest = store.batches(None, Some(BatchId(2)), 3).await.unwrap();
     assert_eq!(rest.iter().map(|kept| kept.batch.id.0).collect::<Vec<_>>(), [1]);
-    assert!(store.batches(Some(BatchId(0)), 3).await.unwrap().is_empty());
+    assert!(store.batches(None, Some(BatchId(0)), 3).await.unwrap().is_empty());
 }
 
 pub(crate) async fn refused_lines_come_in_line_order(home: &dyn Home) {

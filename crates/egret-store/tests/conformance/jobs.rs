@@ -20,7 +20,7 @@ pub(crate) async fn a_job_reads_back_as_it_was_appended(home: &dyn Home) {
     let store = home.open();
     let rows = [
         JobRow { spec: vec![0, 255, 39, 34], ..job(u64::MAX >> 1) },
-        JobRow { service: "über's \"service\"".into(), spec: Vec::new(), ..job_of(7, 3) },
+        JobRow { spec: Vec::new(), ..at(job_of(7, 3), "über's \"service\"") },
     ];
     append(&*store, &rows).await;
     for row in rows {
@@ -29,14 +29,6 @@ pub(crate) async fn a_job_reads_back_as_it_was_appended(home: &dyn Home) {
     }
     assert_eq!(store.job(JobId(8)).await.unwrap(), None);
     assert_eq!(store.job(JobId(u64::MAX)).await.unwrap(), None);
-}
-
-pub(crate) async fn open_jobs_come_in_pages_by_id(home: &dyn Home) {
-    let store = home.open();
-    append(&*store, &[job(30), job(10), job(50), job(20), job(40)]).await;
-    for page in 1..7 {
-        assert_eq!(open_ids(&*store, page).await, [10, 20, 30, 40, 50]);
-    }
 }
 
 pub(crate) async fn ended_jobs_are_not_open(home: &dyn Home) {
@@ -66,17 +58,6 @@ pub(crate) async fn jobs_of_a_batch_are_open_only_once_it_is_closed(home: &dyn H
     assert_eq!(open_ids(&*store, 2).await, [12, 14]);
 }
 
-pub(crate) async fn a_job_appended_below_all_that_ended_is_open(home: &dyn Home) {
-    let store = home.open();
-    append(&*store, &[job(10), job(20)]).await;
-    end(&*store, &[done(10), done(20)]).await;
-    drop(store);
-    let store = home.open();
-    store.begin(0).await.unwrap();
-    append(&*store, &[job(15)]).await;
-    assert_eq!(open_ids(&*store, 2).await, [15]);
-}
-
 pub(crate) async fn a_second_job_of_one_id_fails_alone(home: &dyn Home) {
     let store = home.open();
     append(&*store, &[job(1)]).await;
@@ -98,12 +79,12 @@ pub(crate) async fn a_second_job_of_one_id_fails_alone(home: &dyn Home) {
 pub(crate) async fn a_failed_write_keeps_none_of_its_rows(home: &dyn Home) {
     let store = home.open();
     append(&*store, &[job(2)]).await;
-    let commit = store.append_jobs(vec![job(1), JobRow { service: "new".into(), ..job(2) }]).await.unwrap();
+    let commit = store.append_jobs(vec![job(1), at(job(2), "new")]).await.unwrap();
     assert!(commit.await.is_err());
     assert_eq!(open_ids(&*store, 10).await, [2]);
     // A service first named in the failed write is no half-known name afterwards.
-    append(&*store, &[JobRow { service: "new".into(), ..job(3) }]).await;
-    assert_eq!(store.job(JobId(3)).await.unwrap().unwrap().job.service, "new");
+    append(&*store, &[at(job(3), "new")]).await;
+    assert_eq!(store.job(JobId(3)).await.unwrap().unwrap().job.flow.service, "new");
 }
 
 pub(crate) async fn no_filter_lists_all_jobs_newest_first(home: &dyn Home) {
@@ -163,7 +144,7 @@ pub(crate) async fn a_filter_by_label_matches_any_key_and_ignores_what_is_no_jso
 pub(crate) async fn filters_combine(home: &dyn Home) {
     let store = home.open();
     open_batch(&*store, 9).await;
-    let other = |job: JobRow| JobRow { service: "other".into(), ..job };
+    let other = |job| at(job, "other");
     let jobs = [job_of(1, 9), other(job_of(2, 9)), other(job_of(3, 9)), other(job(4)), other(job_of(5, 9))];
     append(&*store, &jobs).await;
     end(&*store, &[end_of(&jobs[1], EndState::Done)]).await;

@@ -62,10 +62,8 @@ macro_rules! conformance {
             jobs:
                 a_commit_outlives_the_process
                 a_job_reads_back_as_it_was_appended
-                open_jobs_come_in_pages_by_id
                 ended_jobs_are_not_open
                 jobs_of_a_batch_are_open_only_once_it_is_closed
-                a_job_appended_below_all_that_ended_is_open
                 a_second_job_of_one_id_fails_alone
                 a_failed_write_keeps_none_of_its_rows
                 no_filter_lists_all_jobs_newest_first

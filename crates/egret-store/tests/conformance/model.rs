@@ -68,7 +68,7 @@ impl Twin {
     }
 
     fn end_of_batch(&self, kept: &Kept) -> Option<BatchEnd> {
-        kept.job.batch.and_then(|batch| *self.batches.get(&batch.0)?)
+        kept.job.flow.batch.and_then(|batch| *self.batches.get(&batch.0)?)
     }
 
     fn listed(&self) -> Vec<Kept> {
@@ -82,13 +82,13 @@ impl Twin {
     fn open(&self) -> Vec<u64> {
         let runs = |kept: &&Kept| {
             let is_complete = matches!(self.end_of_batch(kept), Some(BatchEnd::Closed { .. }));
-            kept.outcome.is_none() && (kept.job.batch.is_none() || is_complete)
+            kept.outcome.is_none() && (kept.job.flow.batch.is_none() || is_complete)
         };
         self.jobs.values().filter(runs).map(|kept| kept.job.id.0).collect()
     }
 
     fn results(&self, batch: u64) -> Vec<u64> {
-        let is_of = |id: &&u64| row(**id).batch == Some(BatchId(batch));
+        let is_of = |id: &&u64| row(**id).flow.batch == Some(BatchId(batch));
         self.ended.iter().filter(is_of).copied().collect()
     }
 }

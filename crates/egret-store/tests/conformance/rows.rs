@@ -1,29 +1,49 @@
 //! Rows to test with, and the shortest ways to write and read them.
 
+use std::sync::Arc;
+
 use egret_core::id::{AgentId, BatchId, JobId};
 use egret_store::{
-    BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, JobRow, OutcomeRow, Store, TokenRow,
+    BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, Flow, JobRow, OutcomeRow, Store, TokenRow,
 };
+
+/// A line of no batch.
+pub(crate) fn flow() -> Flow {
+    Flow {
+        service: "whois.example".into(),
+        owner: String::new(),
+        class: 1,
+        egress: String::new(),
+        batch: None,
+    }
+}
 
 /// A job of no batch.
 pub(crate) fn job(id: u64) -> JobRow {
-    JobRow {
-        id: JobId(id),
-        batch: None,
-        service: "whois.example".into(),
-        spec: br#"{"target":"a.example"}"#.into(),
-    }
+    let spec = br#"{"target":"a.example"}"#.into();
+    JobRow { id: JobId(id), flow: Arc::new(flow()), deadline_ms: 500_000, spec }
 }
 
 /// A job of a batch.
 pub(crate) fn job_of(id: u64, batch: u64) -> JobRow {
-    JobRow { batch: Some(BatchId(batch)), ..job(id) }
+    in_flow(job(id), Flow { batch: Some(BatchId(batch)), ..flow() })
+}
+
+/// The same job in another line.
+pub(crate) fn in_flow(job: JobRow, flow: Flow) -> JobRow {
+    JobRow { flow: Arc::new(flow), ..job }
+}
+
+/// The same job, for another service.
+pub(crate) fn at(job: JobRow, service: &str) -> JobRow {
+    let flow = Flow { service: service.into(), ..(*job.flow).clone() };
+    in_flow(job, flow)
 }
 
 /// How `job` ended.
 pub(crate) fn end_of(job: &JobRow, state: EndState) -> OutcomeRow {
     let body = format!(r#"{{"of":{}}}"#, job.id.0).into_bytes();
-    OutcomeRow { job: job.id, batch: job.batch, state, ended_ms: 1_000 + job.id.0, body }
+    OutcomeRow { job: job.id, batch: job.flow.batch, state, ended_ms: 1_000 + job.id.0, body }
 }
 
 /// A job done.
@@ -63,7 +83,7 @@ pub(crate) async fn end(store: &dyn Store, outcomes: &[OutcomeRow]) {
 }
 
 pub(crate) async fn open_batch(store: &dyn Store, id: u64) {
-    let batch = BatchRow { id: BatchId(id), created_ms: id * 10 };
+    let batch = BatchRow { id: BatchId(id), owner: String::new(), created_ms: id * 10 };
     store.open_batch(batch).await.unwrap().await.unwrap();
 }
 
@@ -75,15 +95,28 @@ pub(crate) async fn enrol(store: &dyn Store, request: EnrolRequest) -> Enrolment
     store.enrol(request).await.unwrap().await.unwrap()
 }
 
-/// The ids of all open jobs, read in pages of `page`.
+/// The ids of all jobs that wait, read line by line in pages of `page`; counts and places are checked by the way.
 pub(crate) async fn open_ids(store: &dyn Store, page: usize) -> Vec<u64> {
-    let (mut ids, mut after) = (Vec::new(), JobId(0));
+    let mut ids = Vec::new();
+    for kept in store.flows().await.unwrap() {
+        let line = line(store, &kept.flow, page).await;
+        assert_eq!(kept.waiting, line.len() as u64);
+        assert_eq!(Some(kept.last), line.last().map(|job| (job.deadline_ms, job.id)));
+        ids.extend(line.iter().map(|job| job.id.0));
+    }
+    ids.sort_unstable();
+    ids
+}
+
+/// The jobs of a line from its head to its end, read in pages of `page`.
+pub(crate) async fn line(store: &dyn Store, flow: &Arc<Flow>, page: usize) -> Vec<JobRow> {
+    let (mut line, mut after) = (Vec::new(), None);
     loop {
-        let jobs = store.open_jobs(after, page).await.unwrap();
+        let jobs = store.waiting(flow, after, page).await.unwrap();
         assert!(jobs.len() <= page);
-        let Some(last) = jobs.last() else { return ids };
-        after = last.id;
-        ids.extend(jobs.iter().map(|job| job.id.0));
+        let Some(last) = jobs.last() else { return line };
+        after = Some((last.deadline_ms, last.id));
+        line.extend(jobs);
     }
 }
 

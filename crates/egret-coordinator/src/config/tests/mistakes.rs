@@ -62,15 +62,15 @@ lisen = ""
 data-dir = ""
     => 1:1: key `data-dir`: unknown key `data-dir`; did you mean `data_dir`?
 frobnicate = 1
-    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, service
+    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, api_key, service
 "a\nb" = 1
-    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, service
+    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, api_key, service
 database = "postgres://db"
     => 1:1: key `database`: `database` is not supported by this version of egret; remove it
 [tls]
     => 1:2: key `tls`: `tls` is not supported by this version of egret; remove it
-[[api_key]]
-    => 1:3: key `api_key`: `api_key` is not supported by this version of egret; remove it
+[api_key]
+    => 1:1: key `api_key`: one table where a list is due; write [[api_key]] with two brackets
 [retention]
     => 1:2: key `retention`: `retention` is not supported by this version of egret; remove it
 min_free = "1GiB"
@@ -93,6 +93,98 @@ service = 1
     => 1:11: key `service`: a whole number, not a list; put it in [ ]
 "#,
     );
+}
+
+#[test]
+fn what_a_key_says_is_checked_and_never_repeated_where_it_may_be_secret() {
+    let hash = |digit: &str| format!("\"sha256:{}\"", digit.repeat(64));
+    check(
+        |keys| format!("[[api_key]]\n{keys}").replace("HASH", &hash("a")).replace("OTHER", &hash("b")),
+        r#"
+    => 1:1: key `api_key[0].name`: missing; write the owner's name, such as name = "research"
+name = "a"
+    => 1:1: key `api_key[0].hash`: missing; write what `egret key create` prints, hash = "sha256:…"
+name = "a"
+hash = HASH
+    => 1:1: key `api_key[0].role`: missing; write role = "read", "submit" or "admin"
+name = "a"
+hash = HASH
+role = "root"
+    => 4:8: key `api_key[0].role`: `root` is unknown; write one of: read, submit, admin
+name = "A B"
+hash = HASH
+role = "read"
+    => 2:8: key `api_key[0].name`: `A B` is not a name; write 1 to 64 of a-z, 0-9, `.`, `_` and `-`
+name = "a"
+hash = "egk1_0123456789ab_cdef"
+role = "read"
+    => 3:8: key `api_key[0].hash`: a key, not its hash; take the key as known to others now, and make another with `egret key create`
+name = "a"
+hash = "hunter2"
+role = "read"
+    => 3:8: key `api_key[0].hash`: not a hash of a key; write sha256: and 64 hexadecimal digits, as `egret key create` prints them
+name = "a"
+hash = HASH
+role = "read"
+weight = 0
+    => 5:10: key `api_key[0].weight`: `0` is out of range; write 1 to 1000
+name = "a"
+hash = HASH
+role = "read"
+services = ["whois.*"]
+    => 5:12: key `api_key[0].services`: without effect for a key that submits nothing; remove it, or change `role`
+name = "a"
+hash = HASH
+role = "submit"
+services = []
+    => 5:12: key `api_key[0].services`: empty; name a service, or remove the key to allow all of them
+name = "a"
+hash = HASH
+role = "submit"
+services = ["whois.*", "Who?"]
+    => 5:24: key `api_key[0].services[1]`: `Who?` matches no id of a service; write one such as whois.* or whois.example.org
+name = "a"
+hash = HASH
+role = "submit"
+key = "x"
+    => 5:1: key `api_key[0].key`: unknown key `key`; remove it, or write one of: name, hash, role, weight, services
+name = "a"
+hash = HASH
+role = "submit"
+[[api_key]]
+name = "b"
+hash = HASH
+role = "submit"
+    => 7:8: key `api_key[1].hash`: the hash of the key of egret.toml:1:1 too; remove one of them
+name = "a"
+hash = HASH
+role = "submit"
+weight = 3
+[[api_key]]
+name = "a"
+hash = OTHER
+role = "read"
+    => 7:8: key `api_key[1].name`: `a` has weight 3 in egret.toml:1:1, and its keys share one; write weight = 3, or change both
+name = "a"
+hash = HASH
+role = "submit"
+[[api_key]]
+name = "a"
+hash = OTHER
+role = "read"
+weight = 2
+    => 9:10: key `api_key[1].weight`: `a` has weight 1 in egret.toml:1:1, and its keys share one; write weight = 1, or change both
+"#,
+    );
+}
+
+#[test]
+fn keys_beyond_a_thousand_are_too_many() {
+    let key = |n: usize| format!("[[api_key]]\nname = \"a\"\nhash = \"sha256:{n:064}\"\nrole = \"read\"\n");
+    let text: String = (0..=1_000).map(key).collect();
+    let error = Config::parse(&text, "egret.toml").unwrap_err().to_string();
+    let want = "egret.toml:4001:1: key `api_key[1000]`: more than 1000 keys; remove those that are not used";
+    assert_eq!(error, want);
 }
 
 #[test]
@@ -291,7 +383,7 @@ group = "g"
 [service.headers]
     => 5:10: key `service[0].headers`: `headers` is not supported by this version of egret; remove it
 listen = "127.0.0.1:1"
-    => 5:1: key `service[0].listen`: `listen` belongs at the top of the config file, above every [[service]]; move it there
+    => 5:1: key `service[0].listen`: `listen` belongs at the top of the config file, above every [[…]]; move it there
 [[service]]
 id = "a"
 protocol = "whois"
