@@ -1,5 +1,5 @@
 -- Jobs that wait stand in order, line by line, so that nobody has to hold all of them; what was counted at each
--- reading is kept. New: owners.
+-- reading is kept. New: an owner, orders, answers.
 
 ALTER TABLE batches ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX batches_of_owner ON batches (owner);
@@ -83,3 +83,24 @@ FROM outcomes WHERE batch IS NOT NULL GROUP BY batch;
 -- A batch's results are a range of this: `seq` is its second part by nature.
 DROP INDEX outcomes_of_batch;
 CREATE INDEX outcomes_of_batch ON outcomes (batch) WHERE batch IS NOT NULL;
+
+-- What the operator ordered, such as a pause, with its why.
+CREATE TABLE orders (
+    key    TEXT PRIMARY KEY,
+    value  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Answers to be given again. `seq` rises with each one saved, so the oldest come first.
+CREATE TABLE answers (
+    seq            INTEGER PRIMARY KEY,
+    key            BLOB NOT NULL UNIQUE,
+    answered_ms    INTEGER NOT NULL,
+    keep_until_ms  INTEGER NOT NULL,
+    body           BLOB NOT NULL
+) STRICT;
+-- What they take together. One row.
+CREATE TABLE answers_size (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    bytes  INTEGER NOT NULL
+) STRICT;
+INSERT INTO answers_size VALUES (1, 0);

@@ -270,3 +270,21 @@ pub enum KeyClaim {
     /// The answer given the first time.
     Answered(Vec<u8>),
 }
+
+/// An answer kept to be given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerRow {
+    /// What was asked, as a hash: at most [`AnswerRow::LONGEST_KEY`] bytes.
+    pub key: Vec<u8>,
+    /// When the service answered, in milliseconds since 1970.
+    pub answered_ms: u64,
+    /// Until when the caller means to give it again, in milliseconds since 1970; the store does not look.
+    pub keep_until_ms: u64,
+    /// The answer, as JSON.
+    pub body: Vec<u8>,
+}
+
+impl AnswerRow {
+    /// Bytes of a key at most: the longest of the common hashes. Chosen.
+    pub const LONGEST_KEY: usize = 64;
+}

@@ -4,6 +4,7 @@
 //! (`keeper`), two connections read (`reader`). The rows are in `migrations/`, the statements in the
 //! modules named after what they keep. Claims are absent: a job waits in its line (`waiting`) until it has an outcome.
 
+mod answers;
 mod batches;
 mod column;
 mod fleet;
@@ -13,6 +14,7 @@ mod home;
 mod jobs;
 mod keeper;
 mod keys;
+mod orders;
 mod reader;
 mod schema;
 mod services;
@@ -52,6 +54,7 @@ type Stored<T> = Result<T, StoreError>;
 pub struct SqliteStore {
     /// `None` only while being dropped.
     queue: Option<Queue>,
+    answers_room: u64,
     readers: Arc<Readers>,
     writer: Option<JoinHandle<()>>,
     /// Last, so that the folder is free only when nothing here uses it any more.
@@ -72,10 +75,18 @@ impl SqliteStore {
         let writer = Writer::start(db, second, &queue, inbox)?;
         Ok(Self {
             queue: Some(queue),
+            answers_room: answers::ROOM,
             readers: Arc::new(Readers::new(readers)),
             writer: Some(writer),
             _home: home,
         })
+    }
+
+    /// The same store with another room for answers, in bytes; 256 MiB until told.
+    #[must_use]
+    pub fn with_answers_room(mut self, bytes: u64) -> Self {
+        self.answers_room = bytes;
+        self
     }
 
     async fn write<T, W>(&self, bytes: usize, work: W) -> Stored<Commit<T>>
@@ -219,6 +230,27 @@ impl Store for SqliteStore {
 
     async fn release_key(&self, key: String) -> Stored<Commit> {
         self.write(ROW + key.len(), move |db| keys::release(db, &key)).await
+    }
+
+    async fn save_order(&self, key: String, value: Option<String>) -> Stored<Commit> {
+        orders::check(&key, value.as_deref())?;
+        let bytes = ROW + key.len() + value.as_ref().map_or(0, String::len);
+        self.write(bytes, move |db| orders::save(db, &key, value.as_deref())).await
+    }
+
+    async fn orders(&self) -> Stored<Vec<(String, String)>> {
+        self.read(orders::orders).await
+    }
+
+    async fn save_answers(&self, rows: Vec<AnswerRow>) -> Stored<Commit> {
+        answers::check(&rows)?;
+        let bytes = rows.iter().map(|answer| ROW + answer.key.len() + answer.body.len()).sum();
+        let room = self.answers_room;
+        self.write(bytes, move |db| answers::save(db, &rows, room)).await
+    }
+
+    async fn answer(&self, key: Vec<u8>) -> Stored<Option<AnswerRow>> {
+        self.read(move |db| answers::answer(db, &key)).await
     }
 
     async fn check(&self) -> Stored<()> {

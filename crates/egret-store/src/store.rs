@@ -128,6 +128,20 @@ pub trait Store: Send + Sync + 'static {
     /// Gives up a claimed key whose request failed, so that it may be tried again.
     async fn release_key(&self, key: String) -> Stored<Commit>;
 
+    /// Keeps a word of the operator under `key`, in place of the one before; `None` takes it back.
+    async fn save_order(&self, key: String, value: Option<String>) -> Stored<Commit>;
+    /// Every word kept, by key.
+    async fn orders(&self) -> Stored<Vec<(String, String)>>;
+
+    /// Keeps answers, each in place of an older one of its key; then those saved first go until the store's
+    /// room for answers holds them all. One that is larger than the room is not kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] at once, for all of them, if a key is too long.
+    async fn save_answers(&self, answers: Vec<AnswerRow>) -> Stored<Commit>;
+    /// The answer under a key, however old.
+    async fn answer(&self, key: Vec<u8>) -> Stored<Option<AnswerRow>>;
+
     /// Deletes nothing, checks that a row can be written and read: for readiness.
     async fn check(&self) -> Stored<()>;
 }

@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod answers;
 mod batches;
 mod fleet;
 mod jobs;
@@ -97,6 +98,12 @@ macro_rules! conformance {
                 a_released_key_is_fresh_again
                 a_key_is_forgotten_after_a_day
                 one_of_many_claims_at_once_is_fresh;
+            answers:
+                an_answer_is_found_by_its_key_after_a_restart
+                the_newest_answer_of_a_key_counts
+                a_key_that_is_too_long_is_refused_with_all_beside_it
+                the_last_word_under_a_key_counts
+                an_order_that_is_no_small_word_is_refused;
             starts:
                 starts_are_counted_from_one
                 a_start_knows_the_largest_id

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use egret_core::id::{AgentId, BatchId, JobId};
 use egret_store::{
-    BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, Flow, JobRow, OutcomeRow, Store, TokenRow,
+    AnswerRow, BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, Flow, JobRow, OutcomeRow, Store,
+    TokenRow,
 };
 
 /// A line of no batch.
@@ -56,6 +57,12 @@ pub(crate) fn closed(jobs: u64) -> BatchEnd {
     BatchEnd::Closed { jobs, rejected: 0 }
 }
 
+/// An answer under a key of one byte.
+pub(crate) fn answer(key: u8, answered_ms: u64) -> AnswerRow {
+    let body = format!(r#"{{"at":{answered_ms}}}"#).into_bytes();
+    AnswerRow { key: vec![key], answered_ms, keep_until_ms: answered_ms + 100, body }
+}
+
 /// A token with the secret `[7; 32]`, worthless from 1,000 ms on.
 pub(crate) fn token(uses: u32) -> TokenRow {
     let tags = vec!["eu".to_owned(), "a \"quoted\" tag".to_owned()];
@@ -89,6 +96,10 @@ pub(crate) async fn open_batch(store: &dyn Store, id: u64) {
 
 pub(crate) async fn end_batch(store: &dyn Store, id: u64, end: BatchEnd) {
     store.end_batch(BatchId(id), end).await.unwrap().await.unwrap();
+}
+
+pub(crate) async fn save_order(store: &dyn Store, key: &str, value: Option<&str>) {
+    store.save_order(key.to_owned(), value.map(str::to_owned)).await.unwrap().await.unwrap();
 }
 
 pub(crate) async fn enrol(store: &dyn Store, request: EnrolRequest) -> Enrolment {
