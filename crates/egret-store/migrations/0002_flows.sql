@@ -46,6 +46,7 @@ ALTER TABLE jobs_placed RENAME TO jobs;
 CREATE INDEX jobs_of_batch ON jobs (batch) WHERE batch IS NOT NULL;
 
 -- Jobs that have not ended, in the order of their line. A row leaves with the job's outcome, in the same transaction.
+-- The job is a part of the order, because a whole upload may have one deadline.
 CREATE TABLE waiting (
     flow         INTEGER NOT NULL,
     deadline_ms  INTEGER NOT NULL,
