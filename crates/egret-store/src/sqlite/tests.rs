@@ -179,6 +179,12 @@ fn no_query_reads_more_than_its_page() {
         &jobs::query(&of_batch, 1).0,
         &["SEARCH j USING INDEX jobs_of_batch (batch=? AND rowid<?)"],
     );
+    let by_batch = JobFilter { owner: Some("a".into()), ..of_batch };
+    let steps = ["SEARCH j USING INDEX jobs_of_batch (batch=? AND rowid<?)"];
+    check_plan(&db, &jobs::query(&by_batch, 1).0, &steps);
+    let by_owner = JobFilter { batch: None, state: Some(None), ..by_batch };
+    let steps = ["SEARCH j USING INDEX jobs_of_owner (owner=? AND rowid<?)"];
+    check_plan(&db, &jobs::query(&by_owner, 1).0, &steps);
     let open = JobFilter { state: Some(None), before: Some(JobId(5)), ..JobFilter::default() };
     let steps = [
         "SEARCH w USING COVERING INDEX waiting_of_job (job<?)",
