@@ -4,6 +4,12 @@
 ALTER TABLE batches ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX batches_of_owner ON batches (owner);
 
+-- Owner names, so that a job spends one byte on its own.
+CREATE TABLE owners (
+    id    INTEGER PRIMARY KEY,
+    name  TEXT NOT NULL UNIQUE
+) STRICT;
+
 -- The lines jobs wait in, so that a job spends a few bytes on its own.
 CREATE TABLE flows (
     id       INTEGER PRIMARY KEY,
@@ -31,12 +37,13 @@ SELECT DISTINCT service, '', class, '', batch FROM jobs_read;
 CREATE TABLE jobs_placed (
     id           INTEGER PRIMARY KEY,
     batch        INTEGER,
+    owner        INTEGER REFERENCES owners (id),  -- NULL: nobody's
     flow         INTEGER NOT NULL REFERENCES flows (id),
     deadline_ms  INTEGER NOT NULL,
     spec         BLOB NOT NULL
 ) STRICT;
 INSERT INTO jobs_placed
-SELECT j.id, j.batch, f.id, j.deadline_ms, j.spec
+SELECT j.id, j.batch, NULL, f.id, j.deadline_ms, j.spec
 FROM jobs_read j CROSS JOIN flows f ON ifnull(f.batch, -1) = ifnull(j.batch, -1)
     AND f.service = j.service AND f.owner = '' AND f.class = j.class AND f.egress = ''
 ORDER BY j.id;
@@ -44,8 +51,10 @@ DROP VIEW jobs_read;
 DROP TABLE jobs;
 ALTER TABLE jobs_placed RENAME TO jobs;
 CREATE INDEX jobs_of_batch ON jobs (batch) WHERE batch IS NOT NULL;
+CREATE INDEX jobs_of_owner ON jobs (owner) WHERE owner IS NOT NULL;
 
 -- Jobs that have not ended, in the order of their line. A row leaves with the job's outcome, in the same transaction.
+-- The job is a part of the order, because a whole upload may have one deadline.
 CREATE TABLE waiting (
     flow         INTEGER NOT NULL,
     deadline_ms  INTEGER NOT NULL,

@@ -4,7 +4,7 @@ use egret_core::id::AgentId;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{self, rows};
-use super::services::Services;
+use super::names::Names;
 use crate::row::{AgentRow, EgressRow, EnrolRequest, Enrolment, LedgerRow, TokenRow};
 
 /// Adds a join token.
@@ -58,7 +58,7 @@ pub(super) fn agent(db: &Connection, id: AgentId) -> Result<Option<AgentRow>> {
 
 /// Replaces the checkpoints of the given ledgers.
 pub(super) fn save_ledgers(db: &Connection, ledgers: &[LedgerRow]) -> Result<()> {
-    let mut services = Services::new(db);
+    let mut services = Names::services(db);
     let mut save = db.prepare_cached(
         "INSERT INTO ledgers VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (egress, service) DO UPDATE SET taken_ms = excluded.taken_ms, state = excluded.state",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column;
-use super::services::Services;
+use super::names::Names;
 use crate::row::Flow;
 
 /// A flow by its parts.
@@ -21,6 +21,8 @@ pub(super) const FIND: &str = "
 #[derive(Clone, Copy)]
 pub(super) struct Numbered {
     pub(super) number: i64,
+    /// The number of its owner, if it has one.
+    pub(super) owner: Option<i64>,
     /// False if its batch was cancelled while receiving: its jobs never run.
     pub(super) runs: bool,
 }
@@ -28,14 +30,15 @@ pub(super) struct Numbered {
 /// The flows one write has met.
 pub(super) struct Flows<'a> {
     db: &'a Connection,
-    services: Services<'a>,
+    services: Names<'a>,
+    owners: Names<'a>,
     known: BTreeMap<&'a Flow, Numbered>,
 }
 
 impl<'a> Flows<'a> {
     /// None met yet.
     pub(super) fn new(db: &'a Connection) -> Self {
-        Self { db, services: Services::new(db), known: BTreeMap::new() }
+        Self { db, services: Names::services(db), owners: Names::owners(db), known: BTreeMap::new() }
     }
 
     /// The number of `flow`; given now if it is new.
@@ -47,7 +50,8 @@ impl<'a> Flows<'a> {
             Some(number) => number,
             None => self.add(flow)?,
         };
-        let numbered = Numbered { number, runs: !is_discarded(self.db, flow)? };
+        let owner = if flow.owner.is_empty() { None } else { Some(self.owners.number(&flow.owner)?) };
+        let numbered = Numbered { number, owner, runs: !is_discarded(self.db, flow)? };
         self.known.insert(flow, numbered);
         Ok(numbered)
     }

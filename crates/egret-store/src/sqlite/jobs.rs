@@ -38,12 +38,13 @@ const LABEL: &str = "
 /// Adds jobs to their lines; a second one of an id fails the write.
 pub(super) fn append(db: &Connection, jobs: &[JobRow]) -> Result<()> {
     let mut flows = Flows::new(db);
-    let mut insert = db.prepare_cached("INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = db.prepare_cached("INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let mut wait = db.prepare_cached("INSERT INTO waiting VALUES (?1, ?2, ?3)")?;
     for job in jobs {
         let (id, deadline_ms) = (column::id(job.id.0)?, column::whole(job.deadline_ms));
         let flow = flows.number(&job.flow)?;
-        insert.execute(params![id, column::batch(job.flow.batch)?, flow.number, deadline_ms, job.spec])?;
+        let batch = column::batch(job.flow.batch)?;
+        insert.execute(params![id, batch, flow.owner, flow.number, deadline_ms, job.spec])?;
         if flow.runs {
             wait.execute([flow.number, deadline_ms, id])?;
         }
@@ -86,8 +87,10 @@ pub(super) fn jobs(db: &Connection, filter: &JobFilter, limit: usize) -> Result<
 
 /// The query for a filter: every condition is fixed text, every value a parameter.
 pub(super) fn query(filter: &JobFilter, limit: usize) -> (String, Vec<Value>) {
-    // A batch has an index of its own.
-    let (from, id) = if filter.state == Some(None) && filter.batch.is_none() { OPEN } else { ALL };
+    // A batch has an index of its own, and so has an owner.
+    let owner = filter.owner.as_deref().filter(|owner| !owner.is_empty());
+    let is_narrow = filter.batch.is_some() || owner.is_some();
+    let (from, id) = if filter.state == Some(None) && !is_narrow { OPEN } else { ALL };
     let mut conditions = vec!["TRUE".to_owned()];
     let mut params: Vec<Value> = Vec::new();
     let mut equal = |condition: String, value: Value| {
@@ -100,8 +103,15 @@ pub(super) fn query(filter: &JobFilter, limit: usize) -> (String, Vec<Value>) {
     if let Some(batch) = filter.batch {
         equal("j.batch = ?".to_owned(), column::sought(batch.0).into());
     }
-    if let Some(owner) = &filter.owner {
-        equal("f.owner = ?".to_owned(), owner.clone().into());
+    match owner {
+        // `+` keeps the index of the batch in use.
+        Some(owner) => {
+            let column = if filter.batch.is_some() { "+j.owner" } else { "j.owner" };
+            let number = "(SELECT id FROM owners WHERE name = ?)";
+            equal(format!("{column} = {number}"), owner.to_owned().into());
+        }
+        None if filter.owner.is_some() => equal("j.owner IS ?".to_owned(), Value::Null),
+        None => {}
     }
     if let Some(service) = &filter.service {
         equal("s.name = ?".to_owned(), service.clone().into());

@@ -54,6 +54,34 @@ async fn the_log_stays_short_under_constant_load() {
 }
 
 #[tokio::test]
+async fn jobs_of_a_cancelled_batch_leave_the_lines_in_the_background() {
+    let (_dir, store) = store();
+    let batch = BatchRow { id: BatchId(7), owner: String::new(), created_ms: 0 };
+    store.open_batch(batch).await.unwrap().await.unwrap();
+    let flow = flow(Some(7));
+    // More than one step.
+    for at in (1..30_001).step_by(1_000) {
+        let rows = jobs(at..at + 1_000, 10).into_iter();
+        let rows = rows.map(|job| JobRow { flow: Arc::clone(&flow), ..job }).collect();
+        store.append_jobs(rows).await.unwrap().await.unwrap();
+    }
+    store.append_jobs(jobs(40_000..40_003, 10)).await.unwrap().await.unwrap();
+    store.end_batch(BatchId(7), BatchEnd::Cancelled).await.unwrap().await.unwrap();
+    assert_eq!(waiting(&store).await, 3);
+    let left =
+        || store.read(|db| db.query_row("SELECT count(*) FROM waiting", [], |row| row.get::<_, i64>(0)));
+    let swept = async {
+        while left().await.unwrap() > 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), swept)
+        .await
+        .expect("the keeper's rounds go on by themselves");
+    assert_eq!(waiting(&store).await, 3);
+}
+
+#[tokio::test]
 async fn a_clean_end_leaves_no_log() {
     let (dir, store) = store();
     store.append_jobs(jobs(1..1_000, 100)).await.unwrap().await.unwrap();
@@ -151,6 +179,12 @@ fn no_query_reads_more_than_its_page() {
         &jobs::query(&of_batch, 1).0,
         &["SEARCH j USING INDEX jobs_of_batch (batch=? AND rowid<?)"],
     );
+    let by_batch = JobFilter { owner: Some("a".into()), ..of_batch };
+    let steps = ["SEARCH j USING INDEX jobs_of_batch (batch=? AND rowid<?)"];
+    check_plan(&db, &jobs::query(&by_batch, 1).0, &steps);
+    let by_owner = JobFilter { batch: None, state: Some(None), ..by_batch };
+    let steps = ["SEARCH j USING INDEX jobs_of_owner (owner=? AND rowid<?)"];
+    check_plan(&db, &jobs::query(&by_owner, 1).0, &steps);
     let open = JobFilter { state: Some(None), before: Some(JobId(5)), ..JobFilter::default() };
     let steps = [
         "SEARCH w USING COVERING INDEX waiting_of_job (job<?)",

@@ -119,3 +119,33 @@ fn may_run(db: &Connection, flow: &Flow) -> Result<bool> {
 fn columns((deadline_ms, job): Place) -> (i64, i64) {
     (column::whole(deadline_ms), column::whole(job.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_a_step_and_leaves_what_may_run() {
+        let mut db = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut db).unwrap();
+        db.execute_batch("INSERT INTO services VALUES (1, 'whois'); INSERT INTO flows VALUES (1, 1, '', 1, '', 7), (2, 1, '', 1, '', NULL)")
+            .unwrap();
+        for job in 0..12_000 {
+            db.execute("INSERT INTO waiting VALUES (1 + ?1 % 6 / 5, 0, ?1)", [job]).unwrap();
+        }
+        for (flow, job) in [(1, 12_000), (1, 12_001)] {
+            db.execute("INSERT INTO waiting VALUES (?1, 1, ?2)", [flow, job]).unwrap();
+        }
+        discard(&db, 7).unwrap();
+        let left = |db: &Connection| {
+            db.query_row("SELECT count(*) FROM waiting", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!((left(&db), is_to_sweep(&db).unwrap()), (12_002, true));
+        sweep(&db).unwrap();
+        assert_eq!((left(&db), is_to_sweep(&db).unwrap()), (2_002, true));
+        sweep(&db).unwrap();
+        assert_eq!((left(&db), is_to_sweep(&db).unwrap()), (2_000, false));
+        sweep(&db).unwrap();
+        assert_eq!(left(&db), 2_000);
+    }
+}

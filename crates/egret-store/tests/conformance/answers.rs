@@ -25,7 +25,7 @@ pub(crate) async fn the_newest_answer_of_a_key_counts(home: &dyn Home) {
     save(&*store, &[answer(1, 10)]).await;
     assert_eq!(store.answer(vec![1]).await.unwrap(), Some(answer(1, 20)));
     let same_time = AnswerRow { body: b"later".to_vec(), ..answer(1, 20) };
-    save(&*store, &[same_time.clone()]).await;
+    save(&*store, std::slice::from_ref(&same_time)).await;
     assert_eq!(store.answer(vec![1]).await.unwrap(), Some(same_time));
     save(&*store, &[answer(1, 30), answer(1, 25)]).await;
     assert_eq!(store.answer(vec![1]).await.unwrap(), Some(answer(1, 30)));

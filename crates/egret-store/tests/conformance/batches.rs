@@ -1,7 +1,7 @@
 //! Batches: receiving, then closed or cancelled; counted and listed.
 
 use egret_core::id::{BatchId, JobId};
-use egret_store::{BatchEnd, BatchKept, BatchRow, EndState, RejectedRow};
+use egret_store::{BatchEnd, BatchKept, BatchRow, EndState, OutcomeRow, RejectedRow};
 
 use crate::Home;
 use crate::rows::*;
@@ -46,6 +46,37 @@ pub(crate) async fn a_cancelled_batch_discards_what_has_not_ended(home: &dyn Hom
         let kept = store.job(JobId(id)).await.unwrap().unwrap();
         assert_eq!(kept.discarded, discarded, "job {id}");
     }
+}
+
+pub(crate) async fn a_second_outcome_is_not_counted(home: &dyn Home) {
+    let store = home.open();
+    open_batch(&*store, 9).await;
+    let jobs = [job_of(1, 9), job_of(2, 9)];
+    append(&*store, &jobs).await;
+    let failed = end_of(&jobs[0], EndState::Failed);
+    let late = OutcomeRow { state: EndState::Done, ended_ms: 9_999, ..failed.clone() };
+    end(&*store, &[failed, late.clone()]).await;
+    drop(store);
+    let store = home.open();
+    end(&*store, &[late, end_of(&jobs[1], EndState::Done)]).await;
+    let kept = store.batch(BatchId(9)).await.unwrap().unwrap();
+    assert_eq!((kept.ended, kept.last_ended_ms), ([1, 1, 0, 0], Some(1_002)));
+}
+
+pub(crate) async fn batches_of_an_owner_are_listed_alone(home: &dyn Home) {
+    let store = home.open();
+    for (batch, owner) in [(1, "a"), (2, "b"), (3, "a"), (4, ""), (5, "a")] {
+        open_batch_of(&*store, batch, owner).await;
+    }
+    let ids = async |owner: Option<&str>, before: Option<u64>| {
+        let page = store.batches(owner.map(str::to_owned), before.map(BatchId), 2).await.unwrap();
+        page.iter().map(|kept| (kept.batch.id.0, kept.batch.owner.clone())).collect::<Vec<_>>()
+    };
+    let [a, b, nobody] = ["a", "b", ""].map(str::to_owned);
+    assert_eq!(ids(Some("a"), None).await, [(5, a.clone()), (3, a.clone())]);
+    assert_eq!(ids(Some("a"), Some(3)).await, [(1, a.clone())]);
+    assert_eq!(ids(Some("b"), None).await, [(2, b)]);
+    assert_eq!(ids(None, None).await, [(5, a), (4, nobody)]);
 }
 
 pub(crate) async fn batches_come_newest_first(home: &dyn Home) {

@@ -1,7 +1,7 @@
 //! Jobs: kept, open until they end, listed.
 
 use egret_core::id::{BatchId, JobId};
-use egret_store::{BatchEnd, EndState, JobFilter, JobRow, Kept, Store, StoreError};
+use egret_store::{BatchEnd, EndState, Flow, JobFilter, JobRow, Kept, Store, StoreError};
 
 use crate::Home;
 use crate::rows::*;
@@ -139,6 +139,19 @@ pub(crate) async fn a_filter_by_label_matches_any_key_and_ignores_what_is_no_jso
     check(&*store, of(&[("team", "red"), ("a.b", "2")]), &[]).await;
     check(&*store, of(&[("it's \"odd\"", "yes")]), &[2]).await;
     check(&*store, of(&[("team", "7")]), &[]).await;
+}
+
+pub(crate) async fn a_filter_by_owner_lists_what_came_with_that_key(home: &dyn Home) {
+    let store = home.open();
+    let of = |id, owner: &str| in_flow(job(id), Flow { owner: owner.into(), ..flow() });
+    append(&*store, &[of(1, "a"), of(2, "b"), of(3, ""), of(4, "a")]).await;
+    end(&*store, &[done(4)]).await;
+    let of_owner = |owner: &str| JobFilter { owner: Some(owner.into()), ..JobFilter::default() };
+    check(&*store, of_owner("a"), &[4, 1]).await;
+    check(&*store, of_owner(""), &[3]).await;
+    check(&*store, of_owner("nobody"), &[]).await;
+    check(&*store, JobFilter { state: Some(None), ..of_owner("a") }, &[1]).await;
+    check(&*store, JobFilter::default(), &[4, 3, 2, 1]).await;
 }
 
 pub(crate) async fn filters_combine(home: &dyn Home) {

@@ -11,6 +11,7 @@ mod batches;
 mod fleet;
 mod jobs;
 mod keys;
+mod lines;
 mod model;
 mod results;
 mod rows;
@@ -70,7 +71,17 @@ macro_rules! conformance {
                 no_filter_lists_all_jobs_newest_first
                 a_filter_by_state_tells_open_ended_and_discarded_apart
                 a_filter_by_label_matches_any_key_and_ignores_what_is_no_json
+                a_filter_by_owner_lists_what_came_with_that_key
                 filters_combine;
+            lines:
+                a_line_goes_by_deadline_then_by_job
+                jobs_that_differ_in_any_part_wait_in_lines_of_their_own
+                a_job_leaves_its_line_with_its_outcome
+                a_place_tells_how_many_wait_before_it
+                nothing_of_a_batch_waits_before_it_is_closed
+                nothing_of_a_cancelled_batch_waits_however_late_it_comes
+                a_class_that_does_not_exist_fails_the_write
+                a_flow_of_a_failed_write_is_not_half_known;
             results:
                 the_first_outcome_of_a_job_stands
                 results_come_in_the_order_of_ending
@@ -81,7 +92,9 @@ macro_rules! conformance {
                 a_batch_counts_its_jobs_by_how_they_ended
                 the_first_end_of_a_batch_stands
                 a_cancelled_batch_discards_what_has_not_ended
+                a_second_outcome_is_not_counted
                 batches_come_newest_first
+                batches_of_an_owner_are_listed_alone
                 refused_lines_come_in_line_order;
             fleet:
                 an_agent_joins_with_a_token_and_gets_its_tags

@@ -1,9 +1,10 @@
 //! Random histories against a naive twin in memory: after every restart both must tell the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use egret_core::id::{BatchId, JobId};
-use egret_store::{BatchEnd, EndState, JobFilter, Kept, Store};
+use egret_store::{AnswerRow, BatchEnd, EndState, Flow, JobFilter, JobRow, Kept, Place, Store};
 use proptest::prelude::*;
 
 use crate::rows::*;
@@ -19,6 +20,8 @@ enum Event {
     End(Vec<(u64, EndState)>),
     OpenBatch(u64),
     EndBatch(u64, bool),
+    Answer(u8, u64),
+    Order(u8, Option<u8>),
     Restart,
 }
 
@@ -28,11 +31,17 @@ struct Twin {
     jobs: BTreeMap<u64, Kept>,
     ended: Vec<u64>,
     batches: BTreeMap<u64, Option<BatchEnd>>,
+    answers: BTreeMap<u8, AnswerRow>,
+    orders: BTreeMap<String, String>,
 }
 
-/// Two thirds of the jobs belong to a batch, always the same one.
-fn row(id: u64) -> egret_store::JobRow {
-    if id.is_multiple_of(3) { job(id) } else { job_of(id, 100 + id % BATCHES) }
+/// Two thirds of the jobs belong to a batch, always the same one; two owners and two classes share them, and
+/// deadlines do not go by their ids.
+fn row(id: u64) -> JobRow {
+    let batch = (!id.is_multiple_of(3)).then_some(BatchId(100 + id % BATCHES));
+    let owner = if id.is_multiple_of(2) { "a" } else { "b" };
+    let flow = Flow { owner: owner.into(), class: (id % 2) as u8, batch, ..flow() };
+    JobRow { deadline_ms: 1_000 + id * 7 % 5, ..in_flow(job(id), flow) }
 }
 
 impl Twin {
@@ -79,17 +88,32 @@ impl Twin {
         self.jobs.values().rev().map(view).collect()
     }
 
-    fn open(&self) -> Vec<u64> {
+    /// The places taken in every line.
+    fn lines(&self) -> BTreeMap<Arc<Flow>, BTreeSet<Place>> {
         let runs = |kept: &&Kept| {
             let is_complete = matches!(self.end_of_batch(kept), Some(BatchEnd::Closed { .. }));
             kept.outcome.is_none() && (kept.job.flow.batch.is_none() || is_complete)
         };
-        self.jobs.values().filter(runs).map(|kept| kept.job.id.0).collect()
+        let mut lines: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for kept in self.jobs.values().filter(runs) {
+            lines.entry(Arc::clone(&kept.job.flow)).or_default().insert(place(&kept.job));
+        }
+        lines
     }
 
     fn results(&self, batch: u64) -> Vec<u64> {
         let is_of = |id: &&u64| row(**id).flow.batch == Some(BatchId(batch));
         self.ended.iter().filter(is_of).copied().collect()
+    }
+
+    /// How the jobs of a batch ended, and when the last one did.
+    fn counts(&self, batch: u64) -> ([u64; 4], Option<u64>) {
+        let (mut ended, mut last) = ([0; 4], None);
+        for outcome in self.results(batch).iter().filter_map(|id| self.jobs[id].outcome.as_ref()) {
+            ended[outcome.state as usize] += 1;
+            last = last.max(Some(outcome.ended_ms));
+        }
+        (ended, last)
     }
 }
 
@@ -106,6 +130,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => prop::collection::vec((1..=JOBS, state), 1..5).prop_map(Event::End),
         1 => batch.clone().prop_map(Event::OpenBatch),
         2 => (batch, any::<bool>()).prop_map(|(batch, closed)| Event::EndBatch(batch, closed)),
+        1 => (0..4_u8, 0..9_u64).prop_map(|(key, at)| Event::Answer(key, at)),
+        1 => (0..4_u8, prop::option::of(0..9_u8)).prop_map(|(key, value)| Event::Order(key, value)),
         1 => Just(Event::Restart),
     ]
 }
@@ -145,6 +171,21 @@ async fn play(home: &dyn Home, events: Vec<Event>) {
                 twin.end_batch(batch, end);
             }
             Event::OpenBatch(_) | Event::EndBatch(..) => {}
+            Event::Answer(key, at) => {
+                store.save_answers(vec![answer(key, at)]).await.unwrap().await.unwrap();
+                let kept = twin.answers.entry(key).or_insert_with(|| answer(key, at));
+                if kept.answered_ms < at {
+                    *kept = answer(key, at);
+                }
+            }
+            Event::Order(key, value) => {
+                let (key, value) = (key.to_string(), value.map(|value| value.to_string()));
+                save_order(&*store, &key, value.as_deref()).await;
+                match value {
+                    Some(value) => twin.orders.insert(key, value),
+                    None => twin.orders.remove(&key),
+                };
+            }
             Event::Restart => {
                 compare(&*store, &twin).await;
                 drop(store);
@@ -159,13 +200,16 @@ async fn play(home: &dyn Home, events: Vec<Event>) {
 }
 
 async fn compare(store: &dyn Store, twin: &Twin) {
-    assert_eq!(open_ids(store, 3).await, twin.open());
+    compare_lines(store, &twin.lines()).await;
     let listed = twin.listed();
     assert_eq!(store.jobs(JobFilter::default(), 100).await.unwrap(), listed);
-    let open = JobFilter { state: Some(None), ..JobFilter::default() };
     let is_open = |kept: &&Kept| kept.outcome.is_none() && !kept.discarded;
-    let expected: Vec<_> = listed.iter().filter(is_open).cloned().collect();
-    assert_eq!(store.jobs(open, 100).await.unwrap(), expected);
+    for owner in [None, Some("a".to_owned())] {
+        let open = JobFilter { state: Some(None), owner: owner.clone(), ..JobFilter::default() };
+        let is_of = |kept: &&Kept| owner.as_ref().is_none_or(|owner| kept.job.flow.owner == *owner);
+        let expected: Vec<_> = listed.iter().filter(is_open).filter(is_of).cloned().collect();
+        assert_eq!(store.jobs(open, 100).await.unwrap(), expected);
+    }
     for kept in &listed {
         assert_eq!(store.job(JobId(kept.job.id.0)).await.unwrap().as_ref(), Some(kept));
     }
@@ -173,6 +217,24 @@ async fn compare(store: &dyn Store, twin: &Twin) {
         let ended: Vec<_> = results(store, *batch, 0, 100).await.iter().map(|(_, job)| *job).collect();
         assert_eq!(ended, twin.results(*batch));
         let kept = store.batch(BatchId(*batch)).await.unwrap().unwrap();
-        assert_eq!((kept.end, kept.ended.iter().sum::<u64>()), (*end, ended.len() as u64));
+        assert_eq!((kept.end, (kept.ended, kept.last_ended_ms)), (*end, twin.counts(*batch)));
+    }
+    for key in 0..4 {
+        assert_eq!(store.answer(vec![key]).await.unwrap().as_ref(), twin.answers.get(&key));
+    }
+    assert_eq!(store.orders().await.unwrap(), twin.orders.clone().into_iter().collect::<Vec<_>>());
+}
+
+async fn compare_lines(store: &dyn Store, lines: &BTreeMap<Arc<Flow>, BTreeSet<Place>>) {
+    let mut flows = store.flows().await.unwrap();
+    flows.sort_by(|a, b| a.flow.cmp(&b.flow));
+    assert!(flows.iter().map(|kept| &kept.flow).eq(lines.keys()));
+    for (kept, places) in flows.iter().zip(lines.values()) {
+        assert_eq!((kept.waiting, Some(&kept.last)), (places.len() as u64, places.last()));
+        let line = line(store, &kept.flow, 3).await;
+        assert_eq!(line.iter().map(place).collect::<Vec<_>>(), places.iter().copied().collect::<Vec<_>>());
+        for (ahead, place) in (0..).zip(places) {
+            assert_eq!(store.ahead(&kept.flow, *place).await.unwrap(), ahead);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egret_core::id::{AgentId, BatchId, JobId};
 use egret_store::{
-    AnswerRow, BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, Flow, JobRow, OutcomeRow, Store,
+    AnswerRow, BatchEnd, BatchRow, EndState, EnrolRequest, Enrolment, Flow, JobRow, OutcomeRow, Place, Store,
     TokenRow,
 };
 
@@ -39,6 +39,11 @@ pub(crate) fn in_flow(job: JobRow, flow: Flow) -> JobRow {
 pub(crate) fn at(job: JobRow, service: &str) -> JobRow {
     let flow = Flow { service: service.into(), ..(*job.flow).clone() };
     in_flow(job, flow)
+}
+
+/// Where a job stands in its line.
+pub(crate) fn place(job: &JobRow) -> Place {
+    (job.deadline_ms, job.id)
 }
 
 /// How `job` ended.
@@ -90,7 +95,11 @@ pub(crate) async fn end(store: &dyn Store, outcomes: &[OutcomeRow]) {
 }
 
 pub(crate) async fn open_batch(store: &dyn Store, id: u64) {
-    let batch = BatchRow { id: BatchId(id), owner: String::new(), created_ms: id * 10 };
+    open_batch_of(store, id, "").await;
+}
+
+pub(crate) async fn open_batch_of(store: &dyn Store, id: u64, owner: &str) {
+    let batch = BatchRow { id: BatchId(id), owner: owner.into(), created_ms: id * 10 };
     store.open_batch(batch).await.unwrap().await.unwrap();
 }
 
@@ -112,7 +121,7 @@ pub(crate) async fn open_ids(store: &dyn Store, page: usize) -> Vec<u64> {
     for kept in store.flows().await.unwrap() {
         let line = line(store, &kept.flow, page).await;
         assert_eq!(kept.waiting, line.len() as u64);
-        assert_eq!(Some(kept.last), line.last().map(|job| (job.deadline_ms, job.id)));
+        assert_eq!(Some(kept.last), line.last().map(place));
         ids.extend(line.iter().map(|job| job.id.0));
     }
     ids.sort_unstable();
@@ -126,7 +135,7 @@ pub(crate) async fn line(store: &dyn Store, flow: &Arc<Flow>, page: usize) -> Ve
         let jobs = store.waiting(flow, after, page).await.unwrap();
         assert!(jobs.len() <= page);
         let Some(last) = jobs.last() else { return line };
-        after = Some((last.deadline_ms, last.id));
+        after = Some(place(last));
         line.extend(jobs);
     }
 }
