@@ -116,6 +116,7 @@ mod tests {
             exact: false,
             reference: None,
             labels: BTreeMap::new(),
+            egress: None,
         };
         let view = stage.client().submit(&job, Some(Duration::from_secs(30))).await.unwrap();
         assert_eq!(view.state, JobState::Queued);

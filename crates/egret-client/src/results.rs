@@ -188,7 +188,7 @@ impl Results {
         }
         match self.client.batch(&self.batch).await?.state {
             BatchState::Done | BatchState::Cancelled => self.pass = Pass::Last,
-            BatchState::Receiving | BatchState::Running => sleep(FIRST_PAUSE).await,
+            BatchState::Receiving | BatchState::Running | BatchState::Paused => sleep(FIRST_PAUSE).await,
         }
         Ok(())
     }

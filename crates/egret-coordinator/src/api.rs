@@ -40,7 +40,7 @@ pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
 
 use crate::clock::{Clock, wall_ms};
-use crate::drive::{Drive, Message, Waiters};
+use crate::drive::{Airborne, Drive, Message, Waiters};
 use crate::join::Proofs;
 use crate::recorder::Sessions;
 use crate::services::Services;
@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) proofs: Proofs,
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
+    pub(crate) airborne: Airborne,
     /// Counts the commits of outcomes.
     pub(crate) recorded: watch::Receiver<u64>,
 }
@@ -101,6 +102,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/batches", get(batches::list))
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
+        .route("/v1/batches/{id}/pause", post(batches::pause))
+        .route("/v1/batches/{id}/resume", post(batches::resume))
         .route("/v1/batches/{id}/results", get(batches::results))
         .route("/v1/batches/{id}/rejected", get(batches::rejected))
         .route("/v1/quota", get(quota::all))
@@ -112,6 +115,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/services/{id}/pause", post(fleet::pause))
         .route("/v1/services/{id}/resume", post(fleet::resume))
         .route("/v1/services/{id}/cool-down", post(quota::cool_down))
+        .route("/v1/stop", post(fleet::stop))
+        .route("/v1/start", post(fleet::start))
         .route("/v1/join-tokens", post(fleet::token))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::admit));
     let agents = Router::new()

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use egret_core::id::{BatchId, IdMaker};
-use egret_store::{FlowKept, SqliteStore, Start, Store, StoreError};
+use egret_store::{Flow, FlowKept, SqliteStore, Start, Store, StoreError};
 use egret_wire::api::{TokenRequest, TokenView};
 use egret_wire::problem::Problem;
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::api::{self, Keyring, Knocks, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
-use crate::drive::{Drive, Job, Memory, Message, Parts};
+use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
 use crate::join::Proofs;
 use crate::recorder::{QUEUE, Recorder};
 use crate::services::Services;
@@ -78,6 +78,8 @@ impl Coordinator {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
         let id = identity::coordinator_id(&config.data_dir).map_err(StartError::Data)?;
         let Start { number, last_id } = store.begin(wall_ms()).await?;
+        let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
+        let api_keys = config.api_keys;
         let services = Arc::new(Services::new(config.services).map_err(StartError::Data)?);
         let clock = Clock::start();
         let (inbox, messages) = mpsc::channel(INBOX);
@@ -87,6 +89,7 @@ impl Coordinator {
         let waiters = Arc::new(DashMap::new());
         let sessions = Arc::new(DashMap::new());
         let open_jobs = Arc::new(AtomicUsize::new(0));
+        let airborne = Arc::new(DashSet::new());
         let drive = Drive::new(Parts {
             services: Arc::clone(&services),
             memory: Memory::new(store.ledgers().await?, store.egresses().await?),
@@ -97,15 +100,18 @@ impl Coordinator {
             recorder: finished,
             waiters: Arc::clone(&waiters),
             open_jobs: Arc::clone(&open_jobs),
+            airborne: Arc::clone(&airborne),
+            owners,
+            orders: store.orders().await?,
             sessions: Arc::clone(&sessions),
         });
-        let drive = tokio::spawn(drive.run(messages, safe_jobs));
+        let drive = tokio::spawn(drive.run(messages, safe_jobs, inbox.downgrade()));
         let recorder =
             Recorder { store: Arc::clone(&store), sessions: Arc::clone(&sessions), safe, recorded };
         let recorder = tokio::spawn(recorder.run(queue));
         let shared = Arc::new(Shared {
             id,
-            keyring: Keyring::new(config.api_keys).map_err(StartError::Data)?,
+            keyring: Keyring::new(api_keys).map_err(StartError::Data)?,
             knocks: Knocks::default(),
             services,
             store,
@@ -118,6 +124,7 @@ impl Coordinator {
             proofs: Proofs::new().map_err(StartError::Data)?,
             sessions,
             waiters,
+            airborne,
             recorded: follow,
         });
         queue_again(&shared).await?;
@@ -163,35 +170,47 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(listen).await.map_err(|reason| StartError::Listen { listen, reason })
 }
 
-/// Every job that has not ended is queued again; its attempts so far are charged in the ledgers.
+/// Every flow with jobs that have not ended is opened again; their attempts so far are charged in the ledgers.
 async fn queue_again(shared: &Shared) -> Result<(), StartError> {
-    let mut by_batch: BTreeMap<Option<BatchId>, Vec<Job>> = BTreeMap::new();
-    for FlowKept { flow, .. } in shared.store.flows().await? {
-        let mut after = None;
-        loop {
-            let rows = shared.store.waiting(&flow, after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some((last.deadline_ms, last.id));
-            let mut ended = Vec::new();
-            for row in rows {
-                match api::reopen(shared, &row) {
-                    Ok(job) => by_batch.entry(flow.batch).or_default().push(job),
-                    Err(outcome) => ended.push(outcome),
-                }
+    let mut by_batch: BTreeMap<Option<BatchId>, StoredFlows> = BTreeMap::new();
+    let mut total = 0;
+    for FlowKept { flow, waiting, .. } in shared.store.flows().await? {
+        match shared.services.find(&flow.service) {
+            Some(service) => {
+                total += waiting;
+                by_batch.entry(flow.batch).or_default().push((flow, service, waiting));
             }
-            shared.store.append_outcomes(ended).await?.await?;
+            None => give_up(shared, &flow).await?,
         }
     }
+    if total > 0 {
+        tracing::info!("{total} jobs that had not ended are queued again");
+    }
+    shared.open_jobs.fetch_add(total as usize, Ordering::Relaxed);
     // Only now are the counts of every batch what they will start from.
-    for (batch, jobs) in by_batch {
-        let progress = match batch {
+    for (batch, flows) in by_batch {
+        let batch = match batch {
             Some(id) => api::progress(shared, id).await?.map(|progress| (id, progress)),
             None => None,
         };
-        tracing::info!("{} jobs that had not ended are queued again", jobs.len());
-        shared.open_jobs.fetch_add(jobs.len(), Ordering::Relaxed);
         // The drive lives as long as this function's caller.
-        let _ = shared.drive.send(Message::Submit { jobs, batch: progress }).await;
+        let _ = shared.drive.send(Message::Flows { flows, batch }).await;
     }
     Ok(())
+}
+
+/// Ends every job of a flow whose service is gone.
+async fn give_up(shared: &Shared, flow: &Arc<Flow>) -> Result<(), StartError> {
+    loop {
+        let rows = shared.store.waiting(flow, None, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ended =
+            rows.iter().filter_map(|row| api::reopen(&shared.services, row).err()).collect::<Vec<_>>();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        shared.store.append_outcomes(ended).await?.await?;
+    }
 }

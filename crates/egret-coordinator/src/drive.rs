@@ -8,6 +8,7 @@ mod flows;
 mod job;
 mod ledgers;
 mod memory;
+mod pauses;
 mod progress;
 mod settle;
 mod views;
@@ -22,16 +23,19 @@ use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
 use egret_core::scheduler::{Command, Event, Scheduler, Settlement};
 use egret_core::time::Instant;
-use egret_store::{EndState, OutcomeRow, Store};
+use egret_store::{EndState, Flow, OutcomeRow, Store};
 use egret_wire::agent::{Attempt, Grant};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use fleet::{Connected, Fleet};
-use flows::{FlowKey, Flows};
+use flows::Flows;
+pub(crate) use flows::{Airborne, BatchOrder, Fetched, Loaded};
 pub(crate) use job::{Job, Judged, answer_outcome};
 pub(crate) use memory::Memory;
+use pauses::Pauses;
+pub(crate) use pauses::Standing;
 pub(crate) use progress::Progress;
 pub(crate) use views::{AgentLive, Live};
 pub(crate) use welcome::{Join, Welcomed};
@@ -56,10 +60,19 @@ pub(crate) type Ask = Box<dyn FnOnce(&mut Drive, Instant) + Send>;
 /// Those who wait for the end of a job.
 pub(crate) type Waiters = Arc<DashMap<JobId, oneshot::Sender<Arc<OutcomeRow>>>>;
 
+/// Flows with their service and how many of their jobs are in the store.
+pub(crate) type StoredFlows = Vec<(Arc<Flow>, ServiceId, u64)>;
+
 /// What the drive is told.
 pub(crate) enum Message {
     /// Jobs that have been accepted, and how far their batch had come if it is not known yet.
     Submit { jobs: Vec<Job>, batch: Option<(BatchId, Progress)> },
+    /// Flows with so many jobs in the store, and how far their batch had come.
+    Flows { flows: StoredFlows, batch: Option<(BatchId, Progress)> },
+    /// What was read of a flow.
+    Loaded(Loaded),
+    /// The job of a result, read from the store.
+    Fetched(Box<Fetched>),
     /// Attempts of an agent that ended, judged.
     Results { agent: AgentId, results: Vec<Judged> },
     /// An agent takes more grants.
@@ -82,6 +95,12 @@ pub(crate) struct Drive {
     pub(crate) scheduler: Scheduler,
     pub(crate) jobs: HashMap<JobId, Job>,
     flows: Flows,
+    airborne: Airborne,
+    /// Calls of an earlier start whose jobs have not been read from the store yet.
+    strays: HashMap<JobId, (AttemptId, ServiceId, EgressId)>,
+    pauses: Pauses,
+    /// To itself; weak, since the drive ends with its inbox.
+    inbox: Option<mpsc::WeakSender<Message>>,
     /// Jobs that have ended and are not on disk yet.
     pub(crate) ending: HashMap<JobId, Arc<OutcomeRow>>,
     pub(crate) batches: HashMap<BatchId, Progress>,
@@ -126,6 +145,12 @@ pub(crate) struct Parts {
     pub(crate) waiters: Waiters,
     /// Counts the open jobs: up where they are accepted, down here.
     pub(crate) open_jobs: Arc<AtomicUsize>,
+    /// Jobs that are being written.
+    pub(crate) airborne: Airborne,
+    /// Whose work counts for how much.
+    pub(crate) owners: Vec<(String, u32)>,
+    /// What was ordered before this start.
+    pub(crate) orders: Vec<(String, String)>,
     /// Kept here, so that it always names the session that the drive talks to.
     pub(crate) sessions: Sessions,
 }
@@ -142,16 +167,23 @@ impl Drive {
             recorder,
             waiters,
             open_jobs,
+            airborne,
+            owners,
+            orders,
             sessions,
         } = parts;
         let stamped_at = Arc::new(AtomicU64::new(clock.now().as_micros()));
         let mut rng = fastrand::Rng::new();
         let scheduler = Scheduler::new(services.rules(), start, rng.fork());
-        Self {
+        let mut drive = Self {
             services,
             scheduler,
             jobs: HashMap::new(),
             flows: Flows::default(),
+            airborne,
+            strays: HashMap::new(),
+            pauses: Pauses::default(),
+            inbox: None,
             ending: HashMap::new(),
             batches: HashMap::new(),
             fleet: Fleet::default(),
@@ -173,7 +205,10 @@ impl Drive {
             answered: HashMap::new(),
             dirty: BTreeSet::new(),
             utilisation: HashMap::new(),
-        }
+        };
+        drive.weigh(owners, clock.now());
+        drive.remember_orders(orders, clock.now());
+        drive
     }
 
     /// Runs until every sender of the inbox is gone.
@@ -181,7 +216,9 @@ impl Drive {
         mut self,
         mut inbox: mpsc::Receiver<Message>,
         mut safe: mpsc::UnboundedReceiver<Vec<JobId>>,
+        own: mpsc::WeakSender<Message>,
     ) {
+        self.inbox = Some(own);
         let mut messages = Vec::with_capacity(TURN);
         let mut checkpoint_at = self.clock.now() + CHECKPOINT;
         loop {
@@ -203,6 +240,7 @@ impl Drive {
             }
             self.send_grants(now);
             self.hand_over();
+            self.load_deferred();
             if now >= checkpoint_at {
                 self.measure(now);
                 if let Some(commit) = self.checkpoint(now).await {
@@ -253,13 +291,18 @@ impl Drive {
                 if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
                     self.batches.entry(id).or_insert(progress);
                 }
-                for mut job in jobs {
-                    let key = FlowKey { service: job.service, class: job.class, batch: job.batch };
-                    job.flow = self.join_flow(key, now);
-                    self.scheduler.handle(Event::Enqueue(job.step()), now);
-                    self.jobs.insert(job.id, job);
+                jobs.into_iter().for_each(|job| self.take_in(job, now));
+            }
+            Message::Flows { flows, batch } => {
+                if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
+                    self.batches.entry(id).or_insert(progress);
+                }
+                for (flow, service, stored) in flows {
+                    self.open_flow(&flow, service, stored, now);
                 }
             }
+            Message::Loaded(loaded) => self.loaded(loaded, now),
+            Message::Fetched(fetched) => self.fetched(*fetched, now),
             Message::Results { agent, results } => self.settle(agent, results, now),
             Message::Credit { agent, session, grants } => {
                 let Some(connected) = self.fleet.agents.get_mut(&agent).filter(|a| a.session == session)
@@ -308,8 +351,8 @@ impl Drive {
             Command::Back(service) => {
                 tracing::info!(service = self.services.name(service), "the service answers again");
             }
-            // Every job is in memory.
-            Command::Leave(_) | Command::Load { .. } => {}
+            Command::Leave(job) => self.leave_stored(job),
+            Command::Load { flow, after, most } => self.load(flow, after, most),
             Command::Expired(job) => {
                 if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
                     self.end(job, EndState::Expired, None, Some(error), None, now);
@@ -341,7 +384,7 @@ impl Drive {
             not_after_us: connected.not_after(now),
         });
         self.granted.insert(agent);
-        if let Some(progress) = open.batch.and_then(|batch| self.batches.get_mut(&batch)) {
+        if let Some(progress) = open.batch().and_then(|batch| self.batches.get_mut(&batch)) {
             progress.running += 1;
         }
     }
@@ -381,21 +424,17 @@ impl Drive {
         now: Instant,
     ) {
         let Some(open) = self.jobs.remove(&job) else { return };
-        self.open_jobs.fetch_sub(1, Ordering::Relaxed);
         self.scheduler.handle(Event::Withdraw(job), now);
-        self.leave_flow(open.flow, now);
+        self.left_flow(open.flow, job, true, now);
+        let batch = open.batch();
         let result = JobResult { answer, error, attempts: open.attempts };
         let body = serde_json::to_vec(&result).unwrap_or_default();
-        let outcome = Arc::new(OutcomeRow { job, batch: open.batch, state, ended_ms: wall_ms(), body });
-        if let Some(progress) = open.batch.and_then(|batch| self.batches.get_mut(&batch)) {
-            progress.end(state, now);
-        }
-        self.ending.insert(job, Arc::clone(&outcome));
+        let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: wall_ms(), body });
         if let Some((_, waiter)) = self.waiters.remove(&job) {
             // Whoever waited may have given up.
             let _ = waiter.send(Arc::clone(&outcome));
         }
-        self.finished.push_back(Finished { outcome, report });
+        self.record(outcome, report, now);
     }
 
     /// Gives up an open job; false: it has ended or is not known.
@@ -423,7 +462,7 @@ impl Drive {
     }
 
     fn no_longer_running(&mut self, job: JobId) {
-        let batch = self.jobs.get(&job).and_then(|open| open.batch);
+        let batch = self.jobs.get(&job).and_then(Job::batch);
         if let Some(progress) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
             progress.running = progress.running.saturating_sub(1);
         }

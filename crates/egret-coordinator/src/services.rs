@@ -9,6 +9,7 @@ use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::value::Span;
 
 use crate::config::ServiceConfig;
+use crate::drive::Standing;
 
 /// All services; a [`ServiceId`] is an index into them.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Services {
         self.configs.iter().map(policy).collect()
     }
 
-    pub(crate) fn view(&self, service: ServiceId, paused: bool) -> ServiceView {
+    pub(crate) fn view(&self, service: ServiceId, standing: Standing) -> ServiceView {
         let config = self.config(service);
         ServiceView {
             id: config.lookup.id().to_owned(),
@@ -64,7 +65,9 @@ impl Services {
             zones: config.lookup.zones().to_vec(),
             source: config.source.clone(),
             terms_url: config.terms_url.clone(),
-            paused,
+            paused: standing.paused.is_some(),
+            paused_why: standing.paused,
+            down_since: standing.down_since,
             origin: config.origin.clone(),
         }
     }

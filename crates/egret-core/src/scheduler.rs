@@ -400,14 +400,13 @@ impl Scheduler {
     }
 
     fn adopt(&mut self, attempt: AttemptId, job: JobId, service: ServiceId, egress: EgressId, now: Instant) {
-        if self.flights.contains_key(&attempt) {
-            return;
-        }
-        self.meet(service, egress);
-        self.take_off(attempt, job, service, egress, now);
-        // Nobody knows when it was granted: whatever it brings says nothing of rests that were remembered.
-        if let Some(flight) = self.flights.get_mut(&attempt) {
-            flight.granted_at = Instant::ZERO;
+        if !self.flights.contains_key(&attempt) {
+            self.meet(service, egress);
+            self.take_off(attempt, job, service, egress, now);
+            // Nobody knows when it was granted: whatever it brings says nothing of rests that were remembered.
+            if let Some(flight) = self.flights.get_mut(&attempt) {
+                flight.granted_at = Instant::ZERO;
+            }
         }
         let state = &mut self.services[service.0 as usize];
         if let Some(seat) = state.seat_of(egress) {

@@ -86,6 +86,24 @@ pub struct JobRequest {
     /// Up to 16 pairs, returned and filterable.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Which egresses may be used; any unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressWish>,
+}
+
+/// A constraint on egresses; all of it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressWish {
+    /// Those that have all of these tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// 4 or 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_version: Option<u8>,
+    /// This one alone, named by its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// The life of a job.
@@ -278,6 +296,8 @@ pub enum BatchState {
     Receiving,
     /// Some jobs have not ended.
     Running,
+    /// Some jobs have not ended, and none is asked until the batch is resumed.
+    Paused,
     /// Every job has ended.
     Done,
     /// The upload broke off and nothing of it ran, or every job was given up.
@@ -478,6 +498,15 @@ pub struct EgressView {
     pub seen_at: Option<Time>,
 }
 
+/// Why something is to stand still.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhyRequest {
+    /// Shown to whoever asks why nothing happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// A service as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceView {
@@ -502,6 +531,12 @@ pub struct ServiceView {
     /// Nothing of it is granted until it is resumed.
     #[serde(default)]
     pub paused: bool,
+    /// Why it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_why: Option<String>,
+    /// Since when it answers nobody: one call at a time tries whether that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<Time>,
     /// Where this entry was written: a file, or `catalogue`.
     pub origin: String,
 }

@@ -66,6 +66,7 @@ pub(crate) fn request(target: String) -> JobRequest {
         exact: false,
         reference: None,
         labels: std::collections::BTreeMap::new(),
+        egress: None,
     }
 }
 

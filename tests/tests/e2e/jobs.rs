@@ -24,6 +24,7 @@ fn request(target: &str) -> JobRequest {
         exact: false,
         reference: None,
         labels: std::collections::BTreeMap::new(),
+        egress: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The promises, with real processes and real sockets.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod backlog;
 mod bad_input;
 mod deaths;
 mod http;

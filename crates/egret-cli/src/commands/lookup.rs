@@ -83,6 +83,7 @@ fn request(args: &LookupArgs, target: &str) -> JobRequest {
         exact: false,
         reference: None,
         labels: std::collections::BTreeMap::new(),
+        egress: None,
     }
 }
 

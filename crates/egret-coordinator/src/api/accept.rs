@@ -6,20 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
-use egret_core::scheduler::Class;
 use egret_lookup::Kind;
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
-use egret_wire::api::{Deadline, JobError, JobRequest, JobResult, Lookup, Priority};
+use egret_wire::api::{Deadline, EgressWish, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::{Failure, Shared};
-use crate::clock::wall_ms;
+use crate::clock::{instant, wall_ms};
 use crate::drive::{Job, Progress};
+use crate::services::Services;
 
-/// Open jobs held in memory at most (chosen: about 1 GB).
-const MOST_OPEN: usize = 4_000_000;
+/// Open jobs at most (chosen: about 100 GB of disk; memory holds the first of each flow).
+const MOST_OPEN: usize = 200_000_000;
+const MOST_TAGS: usize = 16;
 const MOST_LABELS: usize = 16;
 const LONGEST_LABEL: usize = 256;
 /// Deadlines lie within a year.
@@ -58,6 +59,7 @@ pub(crate) fn accept(
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
     check_labels(&request)?;
+    let egress = wish(request.egress.as_ref())?;
     let now_ms = wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
     let step = shared.services.catalogue.plan(
@@ -78,17 +80,11 @@ pub(crate) fn accept(
         labels: request.labels,
     };
     let id = JobId(shared.next_id());
-    let job = job(shared, id, batch, service, &spec, step.question);
-    let name = shared.services.name(service).to_owned();
+    let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
+    let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority), egress, batch });
+    let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), step.question);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    let flow = Flow {
-        service: name,
-        owner: caller.owner().to_owned(),
-        class: job.class as u8,
-        egress: String::new(),
-        batch,
-    };
-    Ok(Accepted { row: JobRow { id, flow: Arc::new(flow), deadline_ms, spec }, job })
+    Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
 }
 
 /// Reserves room for `count` more open jobs.
@@ -116,18 +112,14 @@ pub(crate) fn release(shared: &Shared, count: usize) {
 ///
 /// # Errors
 /// Its end, if it cannot be asked any more: the service is gone, or the row is damaged.
-pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
+pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRow> {
     let planned =
         serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
-            let plan = shared.services.catalogue.plan(
-                kind(spec.lookup),
-                &spec.target,
-                Some(&row.flow.service),
-                spec.exact,
-            );
-            plan.map(|step| (spec, step)).map_err(|error| error.to_string())
+            let plan =
+                services.catalogue.plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact);
+            plan.map_err(|error| error.to_string())
         });
-    let (spec, step) = planned.map_err(|detail| {
+    let step = planned.map_err(|detail| {
         tracing::error!(job = %row.id, "the job cannot go on: {detail}");
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
@@ -135,7 +127,7 @@ pub(crate) fn reopen(shared: &Shared, row: &JobRow) -> Result<Job, OutcomeRow> {
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    Ok(job(shared, row.id, row.flow.batch, service, &spec, step.question))
+    Ok(Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), step.question))
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.
@@ -145,21 +137,39 @@ pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Prog
     Ok(Some(Progress::new(jobs, kept.ended, shared.clock.now())))
 }
 
-fn job(
-    shared: &Shared,
-    id: JobId,
-    batch: Option<BatchId>,
-    service: ServiceId,
-    spec: &Spec,
-    question: Vec<u8>,
-) -> Job {
-    let left = Duration::from_millis(spec.deadline_ms.saturating_sub(wall_ms()));
-    let class = match spec.priority {
-        Priority::Interactive => Class::Interactive,
-        Priority::Normal => Class::Normal,
-        Priority::Bulk => Class::Bulk,
-    };
-    Job::new(id, batch, service, class, shared.clock.now() + left, question)
+/// A priority as it is kept.
+fn class(priority: Priority) -> u8 {
+    match priority {
+        Priority::Interactive => 0,
+        Priority::Normal => 1,
+        Priority::Bulk => 2,
+    }
+}
+
+/// A constraint on egresses as it is kept: the same wish has the same words.
+fn wish(asked: Option<&EgressWish>) -> Result<String, Failure> {
+    let Some(asked) = asked else { return Ok(String::new()) };
+    let invalid = |detail: &str, at: &str| Err(Failure::new(Code::InvalidField, detail).at(at));
+    if asked.tags.len() > MOST_TAGS || asked.tags.iter().any(|tag| tag.is_empty() || tag.len() > 64) {
+        return invalid("at most 16 tags of 1 to 64 characters", "/egress/tags");
+    }
+    if asked.ip_version.is_some_and(|version| ![4, 6].contains(&version)) {
+        return invalid("4 or 6", "/egress/ip_version");
+    }
+    let mut wish = asked.clone();
+    if let Some(id) = &asked.id {
+        let address = id.split('/').next().and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            return invalid("an egress is named by its address, as /v1/egresses lists it", "/egress/id");
+        };
+        wish.id = Some(crate::join::egress_key(address));
+    }
+    wish.tags.sort_unstable();
+    wish.tags.dedup();
+    if wish == EgressWish::default() {
+        return Ok(String::new());
+    }
+    serde_json::to_string(&wish).map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
 fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {

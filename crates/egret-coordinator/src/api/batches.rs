@@ -11,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Json, Response};
 use bytes::Bytes;
 use egret_core::id::BatchId;
+use egret_core::time::Instant;
 use egret_store::{BatchEnd, BatchKept, EndState, Ended, Kept};
 use egret_wire::api::{BatchState, BatchView, Page, RejectedLine};
 use egret_wire::problem::Code;
@@ -20,7 +21,7 @@ use futures_util::stream;
 use super::caller::Caller;
 use super::jobs::{id_of, unknown_parameter, view};
 use super::{Failure, Shared, not_found, shown};
-use crate::drive::Progress;
+use crate::drive::{BatchOrder, Drive, Progress};
 
 /// Rejected lines shown with the batch itself.
 const REJECTED_SHOWN: usize = 100;
@@ -52,29 +53,39 @@ async fn seen(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchKept
 
 /// The same as it is now.
 pub(super) async fn current(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchView, Failure> {
-    let live =
-        shared.ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now)))).await?;
+    let live = shared.ask(move |drive, now| live(drive, id, now)).await?;
     let kept = seen(shared, caller, id).await?;
     shape(shared, kept, live).await
 }
 
-async fn shape(
-    shared: &Shared,
-    kept: BatchKept,
-    live: Option<(Progress, f64)>,
-) -> Result<BatchView, Failure> {
+/// What only the drive knows of a batch.
+struct Live {
+    progress: Progress,
+    rate: f64,
+    is_paused: bool,
+}
+
+fn live(drive: &mut Drive, id: BatchId, now: Instant) -> Option<Live> {
+    let is_paused = drive.is_paused(id);
+    let progress = drive.batches.get_mut(&id)?;
+    Some(Live { rate: progress.rate(now), progress: progress.clone(), is_paused })
+}
+
+async fn shape(shared: &Shared, kept: BatchKept, live: Option<Live>) -> Result<BatchView, Failure> {
     let rejected = shared.store.rejected(kept.batch.id, 0, REJECTED_SHOWN).await?;
     let (total, rejected_total) = match kept.end {
         Some(BatchEnd::Closed { jobs, rejected }) => (jobs, rejected),
         _ => (0, rejected.len() as u64),
     };
-    let ended = live.as_ref().map_or(kept.ended, |(progress, _)| progress.ended);
+    let ended = live.as_ref().map_or(kept.ended, |live| live.progress.ended);
     let open = total.saturating_sub(ended.iter().sum());
-    let running = live.as_ref().map_or(0, |(progress, _)| progress.running.min(open));
+    let running = live.as_ref().map_or(0, |live| live.progress.running.min(open));
+    let is_paused = live.as_ref().is_some_and(|live| live.is_paused);
     let count = |state: EndState| ended[state as usize];
     let state = match kept.end {
         None => BatchState::Receiving,
         Some(BatchEnd::Cancelled) => BatchState::Cancelled,
+        Some(BatchEnd::Closed { .. }) if open > 0 && is_paused => BatchState::Paused,
         Some(BatchEnd::Closed { .. }) if open > 0 => BatchState::Running,
         Some(BatchEnd::Closed { .. }) if total > 0 && count(EndState::Cancelled) == total => {
             BatchState::Cancelled
@@ -91,13 +102,13 @@ async fn shape(
         failed: count(EndState::Failed),
         expired: count(EndState::Expired),
         cancelled: count(EndState::Cancelled),
-        refusals: live.as_ref().map_or(0, |(progress, _)| progress.refusals),
+        refusals: live.as_ref().map_or(0, |live| live.progress.refusals),
         rejected: rejected
             .into_iter()
             .map(|row| RejectedLine { line: row.line, code: row.code, detail: row.detail })
             .collect(),
         rejected_total,
-        rate_per_second: live.map_or(0.0, |(_, rate)| rate),
+        rate_per_second: live.map_or(0.0, |live| live.rate),
         created_at: Time(kept.batch.created_ms),
         ended_at: kept.last_ended_ms.filter(|_| open == 0).map(Time),
     })
@@ -118,9 +129,7 @@ pub(crate) async fn list(
     let mut items = Vec::with_capacity(kept.len());
     for kept in kept {
         let id = kept.batch.id;
-        let live = shared
-            .ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now))))
-            .await?;
+        let live = shared.ask(move |drive, now| live(drive, id, now)).await?;
         items.push(shape(&shared, kept, live).await?);
     }
     Ok(Json(Page { items, next_cursor }))
@@ -138,16 +147,41 @@ pub(crate) async fn cancel(
         // Whichever end is written first stands; the upload looks which it was.
         shared.store.end_batch(id, BatchEnd::Cancelled).await?.await?;
     }
-    shared
-        .ask(move |drive, now| {
-            let open: Vec<_> =
-                drive.jobs.values().filter(|job| job.batch == Some(id)).map(|job| job.id).collect();
-            open.into_iter().for_each(|job| {
-                drive.cancel(job, now);
-            });
-        })
-        .await?;
+    order(&shared, id, BatchOrder::Cancel).await?;
     Ok(Json(current(&shared, &caller, id).await?))
+}
+
+/// `POST /v1/batches/{id}/pause`: nothing of it is asked until it is resumed, over restarts too; its deadlines run on.
+pub(crate) async fn pause(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Result<Json<BatchView>, Failure> {
+    let id = parse(&text)?;
+    seen(&shared, &caller, id).await?;
+    order(&shared, id, BatchOrder::Pause).await?;
+    Ok(Json(current(&shared, &caller, id).await?))
+}
+
+/// `POST /v1/batches/{id}/resume`.
+pub(crate) async fn resume(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Result<Json<BatchView>, Failure> {
+    let id = parse(&text)?;
+    seen(&shared, &caller, id).await?;
+    order(&shared, id, BatchOrder::Run).await?;
+    Ok(Json(current(&shared, &caller, id).await?))
+}
+
+/// Carries out what somebody wants of a batch, and keeps it. Giving up is for good.
+async fn order(shared: &Shared, id: BatchId, order: BatchOrder) -> Result<(), Failure> {
+    let is_kept = shared.ask(move |drive, now| drive.order_batch(id, order, now)).await?;
+    if is_kept {
+        shared.store.save_order(format!("batch/{id}"), order.word()).await?.await?;
+    }
+    Ok(())
 }
 
 /// `GET /v1/batches/{id}/rejected`.

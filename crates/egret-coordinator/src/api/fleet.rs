@@ -12,17 +12,18 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use egret_core::id::{AgentId, ServiceId};
-use egret_core::scheduler::Event;
 use egret_store::{EnrolRequest, Enrolment};
 use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
-use egret_wire::api::{AgentView, EgressView, Liveness, Page, ServiceView, TokenRequest, TokenView};
+use egret_wire::api::{
+    AgentView, EgressView, Liveness, Page, ServiceView, TokenRequest, TokenView, WhyRequest,
+};
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::Time;
 
 use super::batches::paging;
 use super::{Failure, Shared, not_found};
 use crate::clock::wall_ms;
-use crate::drive::AgentLive;
+use crate::drive::{AgentLive, Standing};
 use crate::{join, session};
 
 /// Small buffers: a session costs 24 KB instead of 148 KB.
@@ -30,6 +31,7 @@ const BUFFER: usize = 8 << 10;
 const MOST_USES: u32 = 100_000;
 const LONGEST_TOKEN: Duration = Duration::from_secs(366 * 24 * 3600);
 const LONGEST_NAME: usize = 64;
+const LONGEST_WHY: usize = 256;
 
 /// `GET /v1/agents`.
 pub(crate) async fn agents(
@@ -74,20 +76,57 @@ pub(crate) async fn services(
     paging(&query, &[])?;
     let ids: Vec<ServiceId> = shared.services.ids().collect();
     let asked = ids.clone();
-    let paused: Vec<bool> =
-        shared.ask(move |drive, _| asked.iter().map(|id| drive.scheduler.is_paused(*id)).collect()).await?;
-    let items = ids.into_iter().zip(paused).map(|(id, paused)| shared.services.view(id, paused)).collect();
+    let standing: Vec<Standing> =
+        shared.ask(move |drive, _| asked.iter().map(|id| drive.standing(*id)).collect()).await?;
+    let items = ids.into_iter().zip(standing).map(|(id, standing)| shared.services.view(id, standing));
+    let items = items.collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
 
-/// `POST /v1/services/{id}/pause`: nothing of it is granted until it is resumed, or the coordinator restarts.
+/// `POST /v1/services/{id}/pause`: nothing of it is granted until it is resumed, over restarts too.
 pub(crate) async fn pause(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
+    body: Bytes,
 ) -> Result<Json<ServiceView>, Failure> {
     let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
-    shared.ask(move |drive, now| drive.scheduler.handle(Event::Pause(service), now)).await?;
-    Ok(Json(shared.services.view(service, true)))
+    let why = why(&body)?;
+    let kept = why.clone();
+    shared.ask(move |drive, now| drive.pause(service, why, now)).await?;
+    shared.store.save_order(format!("service/{id}"), Some(kept)).await?.await?;
+    service_view(&shared, service).await
+}
+
+/// Why something is paused: what the body says, or that somebody wanted it.
+fn why(body: &[u8]) -> Result<String, Failure> {
+    let given: WhyRequest = if body.is_empty() { WhyRequest::default() } else { read(body)? };
+    let why = given.why.unwrap_or_else(|| "somebody paused it".to_owned());
+    if why.chars().count() > LONGEST_WHY || why.chars().any(char::is_control) {
+        let detail = "at most 256 characters, without control characters";
+        return Err(Failure::new(Code::InvalidField, detail).at("/why"));
+    }
+    Ok(why)
+}
+
+async fn service_view(shared: &Shared, service: ServiceId) -> Result<Json<ServiceView>, Failure> {
+    let standing = shared.ask(move |drive, _| drive.standing(service)).await?;
+    Ok(Json(shared.services.view(service, standing)))
+}
+
+/// `POST /v1/stop`: nothing at all is granted until `POST /v1/start`, over restarts too.
+pub(crate) async fn stop(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Failure> {
+    let why = why(&body)?;
+    let kept = why.clone();
+    shared.ask(move |drive, now| drive.stop(Some(why), now)).await?;
+    shared.store.save_order("stop".to_owned(), Some(kept)).await?.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /v1/start`.
+pub(crate) async fn start(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    shared.ask(move |drive, now| drive.stop(None, now)).await?;
+    shared.store.save_order("stop".to_owned(), None).await?.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /v1/services/{id}/resume`.
@@ -96,8 +135,9 @@ pub(crate) async fn resume(
     Path(id): Path<String>,
 ) -> Result<Json<ServiceView>, Failure> {
     let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
-    shared.ask(move |drive, now| drive.scheduler.handle(Event::Resume(service), now)).await?;
-    Ok(Json(shared.services.view(service, false)))
+    shared.ask(move |drive, now| drive.resume(service, now)).await?;
+    shared.store.save_order(format!("service/{id}"), None).await?.await?;
+    service_view(&shared, service).await
 }
 
 /// `POST /v1/join-tokens`; an empty body asks for one use within an hour.

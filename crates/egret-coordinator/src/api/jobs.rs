@@ -36,6 +36,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// How long a commit takes, about, and how many of them a reader waits for a job that is on its way to disk.
 const COMMIT: Duration = Duration::from_millis(10);
 const COMMITS_WAITED: usize = 200;
+/// How often a job that waits in the store is looked for while its flow is being read.
+const READINGS_WAITED: usize = 100;
 /// Items on a page: unless told, and at most.
 const PAGE: usize = 100;
 const MOST_PAGE: usize = 1_000;
@@ -143,10 +145,16 @@ impl<'de> Deserialize<'de> for AtMost {
 
 /// Stores and submits one job, and waits for its end if asked to.
 async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -> Result<Response, Failure> {
-    let Accepted { row, job } = accepted;
+    let Accepted { row, mut job } = accepted;
+    job.is_stored = wait.is_none();
     let id = row.id;
     let kept = Kept { job: row.clone(), outcome: None, discarded: false };
-    let commit = shared.store.append_jobs(vec![row]).await.inspect_err(|_| release(shared, 1))?;
+    shared.airborne.insert(id);
+    let grounded = || {
+        shared.airborne.remove(&id);
+        release(shared, 1);
+    };
+    let commit = shared.store.append_jobs(vec![row]).await.inspect_err(|_| grounded())?;
     let submit = Message::Submit { jobs: vec![job], batch: None };
     let stopping = || Failure::new(Code::NotReady, "the coordinator is stopping");
     if let Some(wait) = wait {
@@ -161,7 +169,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         }
         commit.await?;
     } else {
-        commit.await.inspect_err(|_| release(shared, 1))?;
+        commit.await.inspect_err(|_| grounded())?;
         shared.drive.send(submit).await.map_err(|_| stopping())?;
     }
     let live = shared.ask(move |drive, _| drive.live(id)).await?;
@@ -206,7 +214,29 @@ pub(crate) async fn cancel(
     let id: JobId = text.parse().map_err(|_| not_found("job", &text))?;
     // What the caller does not see it cannot cancel either.
     current(&shared, &caller, &text).await?;
-    shared.ask(move |drive, now| drive.cancel(id, now)).await?;
+    for _ in 0..READINGS_WAITED {
+        let Some(kept) = shared.store.job(id).await? else {
+            // A waited lookup that is on its way to the disk.
+            if shared.ask(move |drive, now| drive.cancel(id, now)).await? {
+                break;
+            }
+            tokio::time::sleep(COMMIT).await;
+            continue;
+        };
+        let flow = Arc::clone(&kept.job.flow);
+        let (is_over, readings) =
+            shared.ask(move |drive, now| (drive.cancel(id, now), drive.readings(&flow))).await?;
+        // What the drive does not hold has ended, or waits in the store unless it was read since.
+        if is_over || shared.store.job(id).await?.is_none_or(|kept| kept.outcome.is_some() || kept.discarded)
+        {
+            break;
+        }
+        let flow = kept.job.flow;
+        if shared.ask(move |drive, now| drive.cancel_stored(id, &flow, readings, now)).await? {
+            break;
+        }
+        tokio::time::sleep(COMMIT).await;
+    }
     Ok(Json(current(&shared, &caller, &text).await?))
 }
 

@@ -13,8 +13,8 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use bytes::BytesMut;
-use egret_core::id::BatchId;
-use egret_store::{BatchEnd, BatchRow, Commit, JobRow, RejectedRow};
+use egret_core::id::{BatchId, ServiceId};
+use egret_store::{BatchEnd, BatchRow, Commit, Flow, JobRow, RejectedRow};
 use egret_wire::api::{Deadline, JobRequest, Lookup, Priority};
 use egret_wire::problem::Code;
 use egret_wire::value::{Span, Time};
@@ -31,6 +31,8 @@ use crate::drive::{Job, Message, Progress};
 const MOST_LINE: usize = 1 << 20;
 /// Jobs that go to the store in one piece.
 const PIECE: usize = 1_000;
+/// Jobs of a batch that are handed over as they are; of more, the store has all of them read again in their turn.
+const KEPT: u64 = 4_096;
 /// A body that brings nothing for this long has broken off.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -142,6 +144,7 @@ fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
         exact: false,
         reference: None,
         labels: std::collections::BTreeMap::new(),
+        egress: None,
     };
     for (key, value) in query {
         let invalid = || {
@@ -172,7 +175,10 @@ struct Receiving {
     created_ms: u64,
     line: u64,
     rows: Vec<JobRow>,
+    /// The first of them; more than memory holds are read from the store when their turn comes near.
     jobs: Vec<Job>,
+    total: u64,
+    flows: HashMap<Arc<Flow>, (ServiceId, u64)>,
     rejected: Vec<RejectedRow>,
     rejected_total: u64,
     commits: Vec<Commit>,
@@ -193,6 +199,8 @@ impl Receiving {
             line: 0,
             rows: Vec::new(),
             jobs: Vec::new(),
+            total: 0,
+            flows: HashMap::new(),
             rejected: Vec::new(),
             rejected_total: 0,
             commits: vec![commit],
@@ -230,8 +238,14 @@ impl Receiving {
         match request.and_then(|request| accept(&self.shared, &self.caller, request, Some(self.id))) {
             Ok(Accepted { row, job }) => {
                 reserve(&self.shared, 1)?;
+                self.total += 1;
+                self.flows.entry(Arc::clone(&row.flow)).or_insert((job.service, 0)).1 += 1;
+                if self.total <= KEPT {
+                    self.jobs.push(job);
+                } else {
+                    self.jobs = Vec::new();
+                }
                 self.rows.push(row);
-                self.jobs.push(job);
             }
             Err(Failure(problem)) => {
                 self.rejected_total += 1;
@@ -272,13 +286,13 @@ impl Receiving {
         for commit in std::mem::take(&mut self.commits) {
             commit.await?;
         }
-        let total = self.jobs.len() as u64;
+        let total = self.total;
         let end = BatchEnd::Closed { jobs: total, rejected: self.rejected_total };
         self.shared.store.end_batch(self.id, end).await?.await?;
         self.is_closed = true;
         let kept = self.shared.store.batch(self.id).await?;
         if kept.is_none_or(|kept| kept.end == Some(BatchEnd::Cancelled)) {
-            release(&self.shared, self.jobs.len());
+            release(&self.shared, total as usize);
             return Ok((
                 StatusCode::ACCEPTED,
                 Json(batches::current(&self.shared, &self.caller, self.id).await?),
@@ -286,8 +300,16 @@ impl Receiving {
                 .into_response());
         }
         let progress = Progress::new(total, [0; 4], self.shared.clock.now());
-        let jobs = std::mem::take(&mut self.jobs);
-        let submit = Message::Submit { jobs, batch: Some((self.id, progress)) };
+        let batch = Some((self.id, progress));
+        let submit = if total <= KEPT {
+            Message::Submit { jobs: std::mem::take(&mut self.jobs), batch }
+        } else {
+            let flows = std::mem::take(&mut self.flows).into_iter();
+            Message::Flows {
+                flows: flows.map(|(flow, (service, jobs))| (flow, service, jobs)).collect(),
+                batch,
+            }
+        };
         let sent = self.shared.drive.send(submit).await;
         sent.map_err(|_| {
             Failure::new(
@@ -309,7 +331,7 @@ impl Drop for Receiving {
         if self.is_closed {
             return;
         }
-        release(&self.shared, self.jobs.len());
+        release(&self.shared, self.total as usize);
         tracing::warn!(batch = %self.id, created_ms = self.created_ms, "the upload broke off after {} lines; nothing of it will run", self.line);
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         // If the coordinator stops before this is written, its next start cancels the batch.

@@ -1,15 +1,17 @@
 //! A job in memory: what the drive needs to grant its step, and what has become of it so far.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::id::{BatchId, EgressId, FlowId, JobId, ServiceId};
 use egret_core::retry::backoff;
-use egret_core::scheduler::{Class, Settlement, Step};
+use egret_core::scheduler::{Selector, Settlement, Step};
 use egret_core::time::Instant;
 use egret_lookup::Verdict;
+use egret_store::Flow;
 use egret_wire::agent::{CallEnd, Report};
-use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, JobError};
+use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, EgressWish, JobError};
 
 /// A target that this many egresses were refused for, all of which answer other jobs, is hopeless.
 const HOPELESS: usize = 3;
@@ -20,15 +22,17 @@ const ATTEMPTS_KEPT: usize = 50;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    pub(crate) batch: Option<BatchId>,
-    pub(crate) service: ServiceId,
-    pub(crate) class: Class,
-    /// Where its step waits; given by the drive.
+    /// Where it waits, as the store knows it.
+    pub(crate) line: Arc<Flow>,
+    /// The same, as the scheduler knows it; given by the drive.
     pub(crate) flow: FlowId,
+    pub(crate) service: ServiceId,
     pub(crate) deadline: Instant,
     /// What is sent.
     pub(crate) question: Box<[u8]>,
     pub(crate) attempts: Vec<AttemptView>,
+    /// The store is sure to have it, so it may be left there until its turn comes near.
+    pub(crate) is_stored: bool,
     failures: u8,
     /// The fingerprint of an answer in no known form: the same again, and it is what the service says.
     odd: Option<u64>,
@@ -61,26 +65,35 @@ pub(crate) enum Next {
 impl Job {
     pub(crate) fn new(
         id: JobId,
-        batch: Option<BatchId>,
+        line: Arc<Flow>,
         service: ServiceId,
-        class: Class,
         deadline: Instant,
         question: Vec<u8>,
     ) -> Self {
         let question = question.into_boxed_slice();
         Self {
             id,
-            batch,
-            service,
-            class,
+            line,
             flow: FlowId(0),
+            service,
             deadline,
             question,
             attempts: Vec::new(),
+            is_stored: true,
             failures: 0,
             odd: None,
             refused_by: Vec::new(),
         }
+    }
+
+    /// The batch it came with.
+    pub(crate) fn batch(&self) -> Option<BatchId> {
+        self.line.batch
+    }
+
+    /// Its step before it was tried for the first time.
+    pub(crate) fn fresh_step(&self) -> Step {
+        Step { is_stored: self.is_stored, ..self.step() }
     }
 
     /// Its step, ready to be granted.
@@ -189,6 +202,19 @@ impl Job {
     }
 }
 
+/// Which egresses a flow may use, as it is kept; what cannot be read was checked when it was accepted, and takes any.
+pub(crate) fn selector(kept: &str) -> Selector {
+    if kept.is_empty() {
+        return Selector::default();
+    }
+    let wish: EgressWish = serde_json::from_str(kept).unwrap_or_default();
+    Selector {
+        address: wish.id.as_deref().map(super::fleet::home),
+        is_ipv6: wish.ip_version.map(|version| version == 6),
+        tags: wish.tags,
+    }
+}
+
 /// What an attempt's end means for budgets.
 pub(crate) fn settlement(judged: &Judged) -> Settlement {
     match (judged.report.end, &judged.verdict) {
@@ -249,14 +275,9 @@ mod tests {
     use egret_wire::value::Bytes;
 
     fn job() -> Job {
-        Job::new(
-            JobId(1),
-            None,
-            ServiceId(0),
-            Class::Normal,
-            Instant::from_micros(u64::MAX),
-            b"q\r\n".to_vec(),
-        )
+        let (service, owner, egress) = ("s".to_owned(), String::new(), String::new());
+        let line = Arc::new(Flow { service, owner, class: 1, egress, batch: None });
+        Job::new(JobId(1), line, ServiceId(0), Instant::from_micros(u64::MAX), b"q\r\n".to_vec())
     }
 
     fn judged(end: CallEnd, verdict: Option<Verdict>) -> Judged {

@@ -55,11 +55,7 @@ impl Drive {
             return false;
         }
         if matches!(judged.verdict, Some(Verdict::Blocked)) && !self.scheduler.is_paused(service) {
-            tracing::error!(
-                service = self.services.name(service),
-                "the service shuts us out; it is paused until it is resumed"
-            );
-            self.scheduler.handle(Event::Pause(service), now);
+            self.shut_out(service, now);
         }
         if attempt.start == self.start && !self.scheduler.expects(attempt) {
             // Told again because its acknowledgement was lost.
@@ -94,14 +90,20 @@ impl Drive {
         if settlement == Settlement::Answered {
             self.answered.insert((service, egress), now);
         }
+        self.strays.remove(&job);
         if !self.jobs.contains_key(&job) {
+            if attempt.start != self.start && !self.ending.contains_key(&job) {
+                // A call of an earlier start: its job may wait in the store.
+                self.fetch(agent, judged, None, 1);
+                return true;
+            }
             // Ended already; if its record is on the way, the acknowledgement comes with it.
             return self.ending.contains_key(&job);
         }
         self.conclude(agent, job, service, egress, judged, now)
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         agent: AgentId,
         job: JobId,
@@ -122,7 +124,7 @@ impl Drive {
             // What never left is no attempt.
             open.note(view);
         }
-        let batch = open.batch;
+        let batch = open.batch();
         let next = open.after(judged, egress, answers, &mut self.rng, now);
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
             progress.refusals += 1;

@@ -38,6 +38,9 @@ impl Stage {
             recorder,
             waiters: Arc::new(DashMap::new()),
             open_jobs: Arc::new(AtomicUsize::new(1_000)),
+            airborne: Airborne::default(),
+            owners: Vec::new(),
+            orders: Vec::new(),
             sessions: Arc::new(DashMap::new()),
         });
         let now = drive.clock.now();
@@ -63,9 +66,7 @@ impl Stage {
 
     fn submit(&mut self, jobs: std::ops::RangeInclusive<u64>) {
         let deadline = self.now + Duration::from_secs(3_600);
-        let job = |n| {
-            Job::new(JobId(n), None, W, egret_core::scheduler::Class::Normal, deadline, b"q\r\n".to_vec())
-        };
+        let job = |n| Job::new(JobId(n), line(None), W, deadline, b"q\r\n".to_vec());
         self.drive.take(Message::Submit { jobs: jobs.map(job).collect(), batch: None }, self.now);
     }
 
@@ -82,6 +83,11 @@ impl Stage {
         let limits = &self.drive.scheduler.rules(W).own;
         self.drive.scheduler.seat(W, EgressId(0)).map_or(0, |ledger| ledger.used(limits, 0, self.now))
     }
+}
+
+fn line(batch: Option<BatchId>) -> Arc<Flow> {
+    let (service, owner, egress) = ("w".to_owned(), String::new(), String::new());
+    Arc::new(Flow { service, owner, class: 1, egress, batch })
 }
 
 fn granted(frames: &mut mpsc::Receiver<Outgoing>) -> Vec<Grant> {

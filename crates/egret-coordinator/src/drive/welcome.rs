@@ -268,7 +268,10 @@ impl Drive {
             self.scheduler.handle(Event::Adopt { attempt, job, service, egress }, now);
             self.dirty.insert((service, egress));
             let adopted = self.scheduler.running(job) == Some(attempt);
-            let batch = self.jobs.get(&job).filter(|_| adopted).and_then(|open| open.batch);
+            if !self.jobs.contains_key(&job) {
+                self.strays.insert(job, (attempt, service, egress));
+            }
+            let batch = self.jobs.get(&job).filter(|_| adopted).and_then(super::Job::batch);
             if let Some(progress) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
                 progress.running += 1;
             }

@@ -145,7 +145,8 @@ pub enum Event {
     /// The agent's session is over: its egresses are down, its credit is void. What it was granted may
     /// still be answered.
     AgentDown(AgentId),
-    /// An agent reports an attempt in flight that an earlier start of the coordinator granted.
+    /// An agent reports an attempt in flight that an earlier start of the coordinator granted. Told again once its job's
+    /// step is known, it keeps that from being granted too.
     Adopt {
         /// Which one.
         attempt: AttemptId,

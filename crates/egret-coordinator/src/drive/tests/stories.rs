@@ -201,14 +201,7 @@ async fn a_restarted_agent_is_not_closed_by_quotas_it_does_not_keep() {
 async fn a_call_under_way_is_counted_once_however_often_its_agent_logs_in() {
     let mut stage = Stage::new(Memory::default());
     let deadline = stage.now + Duration::from_secs(3_600);
-    let job = Job::new(
-        JobId(1),
-        Some(BatchId(5)),
-        W,
-        egret_core::scheduler::Class::Normal,
-        deadline,
-        b"q\r\n".to_vec(),
-    );
+    let job = Job::new(JobId(1), line(Some(BatchId(5))), W, deadline, b"q\r\n".to_vec());
     let progress = Progress::new(2, [0; 4], stage.now);
     stage.drive.take(Message::Submit { jobs: vec![job], batch: Some((BatchId(5), progress)) }, stage.now);
     for session in 1..=3 {
