@@ -14,6 +14,7 @@
 //! judged is absent here.
 
 mod event;
+mod forecast;
 mod lane;
 mod lead;
 mod queue;
