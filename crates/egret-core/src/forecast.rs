@@ -3,10 +3,12 @@
 //! A [`Forecast`] holds copies of every ledger that calls of a service are charged to. [`Forecast::drain`] plays them:
 //! calls leave as early as all windows, spacings, rests and calls in flight let them, and are answered after the usual
 //! time. The first ones are played one by one, by the ledgers themselves; of very many, the later ones in packets, so
-//! that the cost is bounded whatever their number. [`order`] says how many calls go before a given one.
+//! that the cost is bounded whatever their number. [`order`] says how many calls go before a given one, [`hindrance`] what stands in the
+//! way of the next one.
 //!
 //! Absent: refusals and failures to come, egresses that go or come.
 
+pub mod hindrance;
 pub mod order;
 mod play;
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{Command, Event, Settlement, Step, Whose};
+pub use forecast::Wait;
 use lane::Lane;
 use lead::Lead;
 pub use queue::Class;

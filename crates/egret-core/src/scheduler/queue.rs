@@ -56,6 +56,21 @@ impl Queue {
         self.classes[class as usize].remove(&(deadline, job));
     }
 
+    /// Steps of a class.
+    pub(super) fn waiting(&self, class: Class) -> usize {
+        self.classes[class as usize].len()
+    }
+
+    /// Steps of a class that go before that of a job, whether it is among them or not.
+    pub(super) fn before(&self, class: Class, deadline: Instant, job: JobId) -> usize {
+        let (class, place) = (&self.classes[class as usize], (deadline, job));
+        match class.last() {
+            Some(last) if *last < place => class.len(),
+            Some(last) if *last == place => class.len() - 1,
+            _ => class.range(..place).count(),
+        }
+    }
+
     /// The earliest deadline of all waiting steps.
     pub(super) fn first_deadline(&self) -> Option<Instant> {
         self.classes.iter().filter_map(|class| class.first().map(|place| place.0)).min()
