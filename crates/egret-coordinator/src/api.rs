@@ -5,11 +5,15 @@
 
 mod accept;
 mod batches;
+mod estimates;
+mod explain;
 mod failure;
 mod fleet;
 mod guard;
 mod jobs;
 mod keys;
+mod lines;
+mod plan;
 mod quota;
 mod upload;
 
@@ -32,6 +36,7 @@ use egret_wire::problem::{Code, MEDIA_TYPE, Problem};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use accept::{progress, reopen};
+pub(crate) use estimates::Estimates;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
 
@@ -56,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) proofs: Proofs,
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
+    pub(crate) estimates: Estimates,
     /// Counts the commits of outcomes.
     pub(crate) recorded: watch::Receiver<u64>,
 }
@@ -92,6 +98,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let users = Router::new()
         .route("/v1/jobs", post(jobs::submit).get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/explain", get(explain::show))
+        .route("/v1/plan", post(plan::plan))
         .route("/v1/batches", get(batches::list))
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
         .route("/v1/batches/{id}/results", get(batches::results))

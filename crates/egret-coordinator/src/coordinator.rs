@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Shared};
+use crate::api::{self, Estimates, Shared};
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Job, Memory, Message, Parts};
@@ -103,6 +103,7 @@ impl Coordinator {
         let recorder =
             Recorder { store: Arc::clone(&store), sessions: Arc::clone(&sessions), safe, recorded };
         let recorder = tokio::spawn(recorder.run(queue));
+        let estimates = Estimates::new(services.ids().count());
         let shared = Arc::new(Shared {
             id,
             services,
@@ -116,6 +117,7 @@ impl Coordinator {
             proofs: Proofs::new().map_err(StartError::Data)?,
             sessions,
             waiters,
+            estimates,
             recorded: follow,
         });
         queue_again(&shared).await?;

@@ -4,6 +4,7 @@
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
 mod fleet;
+mod forecast;
 mod job;
 mod ledgers;
 mod memory;
@@ -28,6 +29,7 @@ use egret_wire::value::{Bytes, Time};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use fleet::{Connected, Fleet};
+pub(crate) use forecast::{Foresight, Last};
 pub(crate) use job::{Job, Judged, answer_outcome};
 pub(crate) use memory::Memory;
 pub(crate) use progress::Progress;
@@ -109,6 +111,8 @@ pub(crate) struct Drive {
     dirty: BTreeSet<(ServiceId, EgressId)>,
     /// How full the budgets of services are while work waits, smoothed.
     utilisation: HashMap<ServiceId, f64>,
+    /// How long answers take, and how long they are.
+    usual: forecast::Usual,
 }
 
 /// What a [`Drive`] is made of.
@@ -169,6 +173,7 @@ impl Drive {
             answered: HashMap::new(),
             dirty: BTreeSet::new(),
             utilisation: HashMap::new(),
+            usual: forecast::Usual::default(),
         }
     }
 
@@ -250,6 +255,7 @@ impl Drive {
                     self.batches.entry(id).or_insert(progress);
                 }
                 for job in jobs {
+                    self.note_tail(&job);
                     self.scheduler.handle(Event::Enqueue(job.step()), now);
                     self.jobs.insert(job.id, job);
                 }

@@ -161,6 +161,11 @@ impl Forecast {
         }
     }
 
+    /// Whose quota a wide rule is, by its index.
+    pub fn scope(&self, rule: usize) -> Option<&Scope> {
+        self.rules.wide.get(rule).map(|(scope, _)| scope)
+    }
+
     /// How many egresses are up.
     pub fn egresses(&self) -> usize {
         self.seats.len()

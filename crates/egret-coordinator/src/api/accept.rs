@@ -143,15 +143,19 @@ fn job(
     question: Vec<u8>,
 ) -> Job {
     let left = Duration::from_millis(spec.deadline_ms.saturating_sub(wall_ms()));
-    let class = match spec.priority {
+    Job::new(id, batch, service, class(spec.priority), shared.clock.now() + left, question)
+}
+
+pub(super) fn class(priority: Priority) -> Class {
+    match priority {
         Priority::Interactive => Class::Interactive,
         Priority::Normal => Class::Normal,
         Priority::Bulk => Class::Bulk,
-    };
-    Job::new(id, batch, service, class, shared.clock.now() + left, question)
+    }
 }
 
-fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {
+/// When a job must have ended, in milliseconds since 1970.
+pub(super) fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let at_ms = match asked {
         None => now_ms + millis(shared.default_deadline),
@@ -183,7 +187,7 @@ fn check_labels(request: &JobRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-fn kind(lookup: Lookup) -> Kind {
+pub(super) fn kind(lookup: Lookup) -> Kind {
     match lookup {
         Lookup::Domain => Kind::Domain,
         Lookup::Ip => Kind::Ip,

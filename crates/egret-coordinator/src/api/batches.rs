@@ -21,7 +21,7 @@ use super::{Failure, Shared, not_found, shown};
 use crate::drive::Progress;
 
 /// Rejected lines shown with the batch itself.
-const REJECTED_SHOWN: usize = 100;
+pub(super) const REJECTED_SHOWN: usize = 100;
 /// Results read from the store in one go.
 const RESULTS: usize = 500;
 /// A follower looks again after this long even if nothing was recorded.
@@ -45,13 +45,15 @@ pub(super) async fn current(shared: &Shared, id: BatchId) -> Result<BatchView, F
     let live =
         shared.ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now)))).await?;
     let kept = shared.store.batch(id).await?.ok_or_else(|| not_found("batch", &id.to_string()))?;
-    shape(shared, kept, live).await
+    let finish = shared.batch_finish(id).await?;
+    shape(shared, kept, live, finish).await
 }
 
 async fn shape(
     shared: &Shared,
     kept: BatchKept,
     live: Option<(Progress, f64)>,
+    finish_estimate: Option<Time>,
 ) -> Result<BatchView, Failure> {
     let rejected = shared.store.rejected(kept.batch.id, 0, REJECTED_SHOWN).await?;
     let (total, rejected_total) = match kept.end {
@@ -90,6 +92,7 @@ async fn shape(
         rate_per_second: live.map_or(0.0, |(_, rate)| rate),
         created_at: Time(kept.batch.created_ms),
         ended_at: kept.last_ended_ms.filter(|_| open == 0).map(Time),
+        finish_estimate: finish_estimate.filter(|_| open > 0),
     })
 }
 
@@ -107,7 +110,8 @@ pub(crate) async fn list(
         let live = shared
             .ask(move |drive, now| drive.batches.get_mut(&id).map(|p| (p.clone(), p.rate(now))))
             .await?;
-        items.push(shape(&shared, kept, live).await?);
+        let finish = shared.batch_finish(kept.batch.id).await?;
+        items.push(shape(&shared, kept, live, finish).await?);
     }
     Ok(Json(Page { items, next_cursor }))
 }

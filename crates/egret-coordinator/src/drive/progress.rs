@@ -3,6 +3,8 @@
 use egret_core::time::Instant;
 use egret_store::EndState;
 
+use super::forecast::Tail;
+
 /// The rate is that of the last ten seconds.
 const SECONDS: usize = 10;
 
@@ -19,6 +21,8 @@ pub(crate) struct Progress {
     pub(crate) refusals: u64,
     /// Ends whose record is not on disk yet.
     pub(crate) unrecorded: u64,
+    /// Its last jobs, by service and class.
+    pub(super) tails: Vec<Tail>,
     /// Ends per second, at `second % SECONDS`.
     recent: [u64; SECONDS],
     second: u64,

@@ -92,6 +92,7 @@ impl Drive {
         }
         if settlement == Settlement::Answered {
             self.answered.insert((service, egress), now);
+            self.usual.observe(service, took_ms, judged.report.answer.0.len());
         }
         if !self.jobs.contains_key(&job) {
             // Ended already; if its record is on the way, the acknowledgement comes with it.

@@ -153,6 +153,7 @@ proptest! {
         concurrency in prop::option::of(1..4u32),
         used in used(),
     ) {
+        let longest = ms(quotas.iter().map(|quota| quota.1).max().unwrap() + 1_500);
         let quotas = own(&quotas).into_iter().chain(shared.map(|(units, per)| fleet(units, per))).collect();
         let forecast = forecast(&Terms { concurrency, ..terms(quotas) }, &used);
         let calls = 300;
@@ -162,11 +163,10 @@ proptest! {
         if shared.is_none() {
             prop_assert_eq!(found, expected);
         } else {
-            // Which of several egresses a shared unit goes to is a matter of turns, and they differ.
+            // Which egress a shared unit goes to is a matter of turns; a window later that makes no difference.
             prop_assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
-                let off = found.since(START).abs_diff(expected.since(START));
-                prop_assert!(off <= ms(1_000) + expected.since(START) / 20, "{found:?}, not {expected:?}");
+                prop_assert!(found.since(START).abs_diff(expected.since(START)) <= longest);
             }
         }
     }
