@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod deaths;
+mod forecast;
 mod http;
 mod jobs;
 mod quotas;
