@@ -2,11 +2,12 @@
 //! remotes that count for themselves. Hours pass in milliseconds, and the same seed gives the same run.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant as Wall};
 
+use egret_core::forecast::Forecast;
 use egret_core::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
 use egret_core::ledger::{Ledger, Ready};
 use egret_core::quota::{Limits, Terms};
@@ -61,6 +62,19 @@ impl Outcome {
     }
 }
 
+/// What came of a fixed number of jobs.
+#[derive(Clone, Debug)]
+pub struct Drained<T> {
+    /// Calls and refusals; nothing is said of a bound.
+    pub outcome: Outcome,
+    /// What was answered on the way, and when: after the beginning.
+    pub asked: Vec<(Duration, T)>,
+    /// When the call of each job left that was not given back, in the order of the jobs, which are counted from 1.
+    pub sent: Vec<Duration>,
+    /// When the last one was reported.
+    pub ended: Duration,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Granted(u32, JobId, AttemptId),
@@ -103,6 +117,11 @@ struct Run<'a> {
     tick_at: Instant,
     origin: Wall,
     jobs: u64,
+    /// Jobs come as they are needed.
+    is_endless: bool,
+    /// When the last call of each job left.
+    sent: BTreeMap<JobId, Instant>,
+    reported: u64,
     rng: fastrand::Rng,
     outcome: Outcome,
 }
@@ -110,7 +129,47 @@ struct Run<'a> {
 impl Fleet {
     /// Runs it to its end.
     pub fn run(&self) -> Outcome {
+        let mut run = self.begin();
         let limits = self.terms.limits();
+        let mut rng = run.rng.fork();
+        let bound = (0..self.egresses)
+            .map(|_| ideal::sends(&limits, self.lasts, || self.there(&mut rng) + self.there(&mut rng)).len());
+        run.outcome.bound = bound.sum();
+        run.go(START + self.lasts, |_, _| true);
+        run.outcome
+    }
+
+    /// Runs until so many jobs, all of them there from the beginning, have ended, and asks when these parts of them have.
+    pub fn drain<T>(
+        &self,
+        jobs: u64,
+        parts: &[f64],
+        mut ask: impl FnMut(&Scheduler, Instant) -> T,
+    ) -> Drained<T> {
+        let mut run = self.begin();
+        run.is_endless = false;
+        (0..jobs).for_each(|_| run.enqueue(START));
+        let mut asked = Vec::new();
+        let mut ended = START;
+        run.go(START + self.lasts, |run, now| {
+            ended = now;
+            let part = run.reported as f64 / jobs as f64;
+            if parts.get(asked.len()).is_some_and(|next| part >= *next) {
+                asked.push((now.since(START), ask(&run.scheduler, now)));
+            }
+            run.reported < jobs
+        });
+        let sent = run.sent.values().map(|at| at.since(START)).collect();
+        Drained { outcome: run.outcome, asked, sent, ended: ended.since(START) }
+    }
+
+    /// What the coordinator foresees at this point.
+    pub fn forecast(&self, scheduler: &Scheduler, now: Instant) -> Forecast {
+        let up = (0..self.egresses).map(|n| (EgressId(n), address(n), &[][..]));
+        Forecast::of(scheduler, SERVICE, up, *self.way.start() + *self.way.end(), now)
+    }
+
+    fn begin(&self) -> Run<'_> {
         let mut rng = fastrand::Rng::with_seed(self.seed);
         let origin = Wall::now();
         let host = |_| Host {
@@ -118,29 +177,22 @@ impl Fleet {
             held: VecDeque::new(),
             remote: Counters::new(&self.limits, false, origin),
         };
-        let mut ideal_rng = rng.fork();
-        let bound: usize = (0..self.egresses)
-            .map(|_| {
-                ideal::sends(&limits, self.lasts, || self.there(&mut ideal_rng) + self.there(&mut ideal_rng))
-                    .len()
-            })
-            .sum();
-        let outcome = Outcome { sent: 0, refused: 0, bound, given_back: 0 };
-        let mut run = Run {
+        Run {
             fleet: self,
-            limits,
-            scheduler: Scheduler::new(vec![self.terms.rules()], 1, rng.fork()),
+            limits: self.terms.limits(),
+            scheduler: scheduler(&self.terms, rng.fork()),
             hosts: (0..self.egresses).map(host).collect(),
             queue: BinaryHeap::new(),
             happened: 0,
             tick_at: START,
             origin,
             jobs: 0,
+            is_endless: true,
+            sent: BTreeMap::new(),
+            reported: 0,
             rng,
-            outcome,
-        };
-        run.go();
-        run.outcome
+            outcome: Outcome { sent: 0, refused: 0, bound: 0, given_back: 0 },
+        }
     }
 
     fn there(&self, rng: &mut fastrand::Rng) -> Duration {
@@ -149,20 +201,20 @@ impl Fleet {
 }
 
 impl Run<'_> {
-    fn go(&mut self) {
-        let (class, tenant, selector) = (Class::Normal, TenantId(0), Selector::default());
-        let kind = FlowKind { service: SERVICE, class, tenant, selector };
-        self.scheduler.handle(Event::Open { flow: FlowId(0), kind, stored: 0 }, START);
+    /// Until nothing happens any more, or `goes_on` says no.
+    fn go(&mut self, end: Instant, mut goes_on: impl FnMut(&Self, Instant) -> bool) {
         for n in 0..self.fleet.egresses {
             let (egress, agent) = (EgressId(n), AgentId(u64::from(n)));
-            let address = Ipv4Addr::from(0x0a00_0000 + n * 256).into();
+            let address = address(n);
             self.scheduler.handle(Event::EgressUp { egress, agent, address, tags: Vec::new() }, START);
             self.scheduler.handle(Event::Credit { agent, grants: u32::MAX }, START);
         }
         self.at(START, Happening::Tick);
-        let end = START + self.fleet.lasts;
         while let Some(Reverse((now, _, happening))) = self.queue.pop().filter(|next| next.0.0 <= end) {
             self.happen(happening, now);
+            if matches!(happening, Happening::Reported(..)) && !goes_on(self, now) {
+                return;
+            }
         }
     }
 
@@ -210,6 +262,7 @@ impl Run<'_> {
                 Ready::Now if now < latest => {
                     state.held.pop_front();
                     state.ledger.reserve(&self.limits, now);
+                    self.sent.insert(job, now);
                     let there = self.fleet.there(&mut self.rng);
                     self.at(now + there, Happening::Arrived(host, call));
                 }
@@ -234,26 +287,26 @@ impl Run<'_> {
             Ended::GivenBack(at_agent, _) => (Settlement::Withdrawn, at_agent),
         };
         let (at_agent, took) = (Some(at_agent), None);
+        self.reported += u64::from(settlement == Settlement::Answered);
         self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
         if let Ended::GivenBack(_, Some(reset)) = ended {
             self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
         }
+        if settlement != Settlement::Answered && !self.is_endless {
+            self.scheduler.handle(Event::Enqueue(step(call.job)), now);
+        }
         self.tick(now);
+    }
+
+    fn enqueue(&mut self, now: Instant) {
+        self.jobs += 1;
+        self.scheduler.handle(Event::Enqueue(step(JobId(self.jobs))), now);
     }
 
     fn tick(&mut self, now: Instant) {
         // Work never ends: as much waits as could possibly leave.
-        while self.scheduler.backlog(SERVICE).0 < 4 * self.fleet.egresses as usize {
-            self.jobs += 1;
-            let step = Step {
-                job: JobId(self.jobs),
-                flow: FlowId(0),
-                deadline: Instant::from_micros(u64::MAX),
-                not_before: Instant::ZERO,
-                avoid: None,
-                is_stored: false,
-            };
-            self.scheduler.handle(Event::Enqueue(step), now);
+        while self.is_endless && self.scheduler.backlog(SERVICE).0 < 4 * self.fleet.egresses as usize {
+            self.enqueue(now);
         }
         self.scheduler.tick(now);
         let mut has_granted = false;
@@ -270,6 +323,30 @@ impl Run<'_> {
             self.tick_at = wake_at;
             self.at(wake_at, Happening::Tick);
         }
+    }
+}
+
+fn address(egress: u32) -> IpAddr {
+    Ipv4Addr::from(0x0a00_0000 + egress * 256).into()
+}
+
+/// With one flow.
+fn scheduler(terms: &Terms, rng: fastrand::Rng) -> Scheduler {
+    let mut scheduler = Scheduler::new(vec![terms.rules()], 1, rng);
+    let (class, tenant, selector) = (Class::Normal, TenantId(0), Selector::default());
+    let kind = FlowKind { service: SERVICE, class, tenant, selector };
+    scheduler.handle(Event::Open { flow: FlowId(0), kind, stored: 0, last: None }, START);
+    scheduler
+}
+
+fn step(job: JobId) -> Step {
+    Step {
+        job,
+        flow: FlowId(0),
+        deadline: Instant::from_micros(u64::MAX),
+        not_before: Instant::ZERO,
+        avoid: None,
+        is_stored: false,
     }
 }
 

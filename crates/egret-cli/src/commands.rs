@@ -1,10 +1,12 @@
 //! One module for each command, or for a few that are alike.
 
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod fleet;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod lookup;
+pub(crate) mod plan;
 pub(crate) mod quota;
 pub(crate) mod results;
 pub(crate) mod serve;
@@ -33,6 +35,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Results(args) => results::run(args, &client()?, out).await,
         Command::Jobs(args) => jobs::list(args, &client()?, out).await,
         Command::Cancel(args) => jobs::cancel(&args, &client()?, out).await,
+        Command::Explain(args) => explain::run(&args, &client()?, out).await,
+        Command::Plan(args) => plan::run(&args, &client()?, out).await,
         Command::Quota(args) => quota::run(&args, &client()?, out).await,
         Command::Agents => fleet::agents(&client()?, out).await,
         Command::Services => fleet::services(&client()?, out).await,

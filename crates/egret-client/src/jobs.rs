@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use egret_wire::api::{BatchView, JobRequest, JobState, JobView, Page};
+use egret_wire::api::{BatchView, Explanation, JobRequest, JobState, JobView, Page};
 use egret_wire::value::Span;
 use reqwest::Method;
 
@@ -75,6 +75,14 @@ impl Client {
     /// As [`ClientError`] says; a problem `not_found` if there is none.
     pub async fn job(&self, id: &str) -> Result<JobView, ClientError> {
         self.read(self.get(&["v1", "jobs", id])).await
+    }
+
+    /// Asks why a job has not been answered yet.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is none.
+    pub async fn explain(&self, id: &str) -> Result<Explanation, ClientError> {
+        self.read(self.get(&["v1", "jobs", id, "explain"])).await
     }
 
     /// Lists jobs, one page.

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use egret_wire::api::{BatchView, Deadline, Lookup, Priority};
+use egret_wire::api::{BatchView, Deadline, Lookup, Plan, Priority};
 use futures_util::stream::{Stream, try_unfold};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Body, Method};
+use reqwest::{Body, Method, RequestBuilder, Response};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::client::Client;
@@ -89,17 +89,46 @@ impl Client {
         format: LineFormat,
         options: &UploadOptions,
     ) -> Result<BatchView, ClientError> {
+        let request = self.request(Method::POST, &["v1", "jobs"]).query(&options.query());
+        let answer = self.send_lines(request, lines, format).await?;
+        self.document(answer).await
+    }
+
+    /// Asks what `lines` of targets would take, and with how many `more` addresses; nothing is stored or asked of services.
+    ///
+    /// There is no limit of time: the answer comes when the lines have ended.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; [`ClientError::Input`] if `lines` cannot be read.
+    pub async fn plan(
+        &self,
+        lines: impl AsyncRead + Send + Unpin + 'static,
+        options: &UploadOptions,
+        more: &[u32],
+    ) -> Result<Plan, ClientError> {
+        let mut request = self.request(Method::POST, &["v1", "plan"]).query(&options.query());
+        if !more.is_empty() {
+            let numbers: Vec<String> = more.iter().map(u32::to_string).collect();
+            request = request.query(&[("more", numbers.join(","))]);
+        }
+        let answer = self.send_lines(request, lines, LineFormat::Text).await?;
+        self.document(answer).await
+    }
+
+    async fn send_lines(
+        &self,
+        request: RequestBuilder,
+        lines: impl AsyncRead + Send + Unpin + 'static,
+        format: LineFormat,
+    ) -> Result<Response, ClientError> {
         let unread = Arc::new(OnceLock::new());
-        let request = self
-            .request(Method::POST, &["v1", "jobs"])
-            .query(&options.query())
+        let request = request
             .header(CONTENT_TYPE, format.media_type())
             .body(Body::wrap_stream(pieces(lines, Arc::clone(&unread))));
-        let answer = self.send(request).await.map_err(|error| match unread.get() {
+        self.send(request).await.map_err(|error| match unread.get() {
             Some(reason) => ClientError::Input(String::clone(reason)),
             None => error,
-        })?;
-        self.document(answer).await
+        })
     }
 }
 
@@ -149,6 +178,19 @@ mod tests {
         assert!(request.starts_with(head), "{request}");
         assert!(request.contains("content-type: text/plain"), "{request}");
         assert!(request.contains("a.example\nb.example\n"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_plan_asks_with_the_same_options_and_more_addresses() {
+        let plan = r#"{"at":"2026-01-01T00:00:00.000Z","calls":2,"rejected":[],"rejected_total":0,"disk_bytes":9,
+            "finish_estimate":null,"services":[]}"#;
+        let stage = Stage::playing(vec![json(200, plan)]).await;
+        let options = UploadOptions { service: Some("w".to_owned()), ..UploadOptions::default() };
+        let lines = &b"a.example\nb.example\n"[..];
+        assert_eq!(stage.client().plan(lines, &options, &[1, 2]).await.unwrap().calls, 2);
+        let request = stage.requests().remove(0);
+        assert!(request.starts_with("POST /v1/plan?service=w&more=1%2C2 HTTP/1.1"), "{request}");
+        assert!(request.contains("content-type: text/plain"), "{request}");
     }
 
     struct Worn;

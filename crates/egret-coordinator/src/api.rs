@@ -6,12 +6,16 @@
 mod accept;
 mod batches;
 mod caller;
+mod estimates;
+mod explain;
 mod failure;
 mod fleet;
 mod guard;
 mod jobs;
 mod keys;
 mod knocks;
+mod lines;
+mod plan;
 mod quota;
 mod upload;
 
@@ -35,6 +39,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use accept::{progress, reopen};
 pub(crate) use caller::Keyring;
+pub(crate) use estimates::Estimates;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
@@ -64,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
     pub(crate) airborne: Airborne,
+    pub(crate) estimates: Estimates,
     /// Counts the commits of outcomes.
     pub(crate) recorded: watch::Receiver<u64>,
 }
@@ -100,6 +106,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let users = Router::new()
         .route("/v1/jobs", post(jobs::submit).get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/explain", get(explain::show))
+        .route("/v1/plan", post(plan::plan))
         .route("/v1/batches", get(batches::list))
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
         .route("/v1/batches/{id}/pause", post(batches::pause))

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Keyring, Knocks, Shared};
-use crate::clock::{Clock, wall_ms};
+use crate::api::{self, Estimates, Keyring, Knocks, Shared};
+use crate::clock::{Clock, instant, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
 use crate::join::Proofs;
@@ -109,6 +109,7 @@ impl Coordinator {
         let recorder =
             Recorder { store: Arc::clone(&store), sessions: Arc::clone(&sessions), safe, recorded };
         let recorder = tokio::spawn(recorder.run(queue));
+        let estimates = Estimates::new(services.ids().count());
         let shared = Arc::new(Shared {
             id,
             keyring: Keyring::new(api_keys).map_err(StartError::Data)?,
@@ -125,6 +126,7 @@ impl Coordinator {
             sessions,
             waiters,
             airborne,
+            estimates,
             recorded: follow,
         });
         queue_again(&shared).await?;
@@ -174,11 +176,12 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
 async fn queue_again(shared: &Shared) -> Result<(), StartError> {
     let mut by_batch: BTreeMap<Option<BatchId>, StoredFlows> = BTreeMap::new();
     let mut total = 0;
-    for FlowKept { flow, waiting, .. } in shared.store.flows().await? {
+    for FlowKept { flow, waiting, last: (deadline_ms, job) } in shared.store.flows().await? {
         match shared.services.find(&flow.service) {
             Some(service) => {
                 total += waiting;
-                by_batch.entry(flow.batch).or_default().push((flow, service, waiting));
+                let last = (instant(deadline_ms), job);
+                by_batch.entry(flow.batch).or_default().push((flow, service, waiting, last));
             }
             None => give_up(shared, &flow).await?,
         }

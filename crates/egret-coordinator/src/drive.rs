@@ -5,6 +5,7 @@
 
 mod fleet;
 mod flows;
+mod forecast;
 mod job;
 mod ledgers;
 mod memory;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, AttemptId, BatchId, EgressId, JobId, ServiceId};
-use egret_core::scheduler::{Command, Event, Scheduler, Settlement};
+use egret_core::scheduler::{Command, Event, Place, Scheduler, Settlement};
 use egret_core::time::Instant;
 use egret_store::{EndState, Flow, OutcomeRow, Store};
 use egret_wire::agent::{Attempt, Grant};
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use fleet::{Connected, Fleet};
 use flows::Flows;
 pub(crate) use flows::{Airborne, BatchOrder, Fetched, Loaded};
+pub(crate) use forecast::{Foresight, Last, Reasons};
 pub(crate) use job::{Job, Judged, answer_outcome};
 pub(crate) use memory::Memory;
 use pauses::Pauses;
@@ -60,8 +62,8 @@ pub(crate) type Ask = Box<dyn FnOnce(&mut Drive, Instant) + Send>;
 /// Those who wait for the end of a job.
 pub(crate) type Waiters = Arc<DashMap<JobId, oneshot::Sender<Arc<OutcomeRow>>>>;
 
-/// Flows with their service and how many of their jobs are in the store.
-pub(crate) type StoredFlows = Vec<(Arc<Flow>, ServiceId, u64)>;
+/// Flows with their service, how many of their jobs are in the store, and the last place among those.
+pub(crate) type StoredFlows = Vec<(Arc<Flow>, ServiceId, u64, Place)>;
 
 /// What the drive is told.
 pub(crate) enum Message {
@@ -131,6 +133,8 @@ pub(crate) struct Drive {
     dirty: BTreeSet<(ServiceId, EgressId)>,
     /// How full the budgets of services are while work waits, smoothed.
     utilisation: HashMap<ServiceId, f64>,
+    /// How long answers take, and how long they are.
+    usual: forecast::Usual,
 }
 
 /// What a [`Drive`] is made of.
@@ -205,6 +209,7 @@ impl Drive {
             answered: HashMap::new(),
             dirty: BTreeSet::new(),
             utilisation: HashMap::new(),
+            usual: forecast::Usual::default(),
         };
         drive.weigh(owners, clock.now());
         drive.remember_orders(orders, clock.now());
@@ -297,8 +302,8 @@ impl Drive {
                 if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
                     self.batches.entry(id).or_insert(progress);
                 }
-                for (flow, service, stored) in flows {
-                    self.open_flow(&flow, service, stored, now);
+                for (flow, service, stored, last) in flows {
+                    self.open_flow(&flow, service, (stored, Some(last)), now);
                 }
             }
             Message::Loaded(loaded) => self.loaded(loaded, now),

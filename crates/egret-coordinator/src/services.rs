@@ -44,6 +44,12 @@ impl Services {
         self.config(service).lookup.id()
     }
 
+    /// The quota behind a window of a service's limits: the `index`th of its scope.
+    pub(crate) fn quota_at(&self, service: ServiceId, scope: &Scope, index: usize) -> Option<Quota> {
+        let quotas = self.config(service).terms.quotas_in_force();
+        quotas.into_iter().filter(|quota| quota.scope == *scope).nth(index)
+    }
+
     pub(crate) fn rules(&self) -> Vec<Rules> {
         self.configs.iter().map(|config| config.terms.rules()).collect()
     }

@@ -72,7 +72,7 @@ impl Run {
             let (service, class, tenant) = (ServiceId(n), Class::Normal, TenantId(0));
             let kind = FlowKind { service, class, tenant, selector: Selector::default() };
             let stored = size.jobs / u64::from(size.services);
-            scheduler.handle(Event::Open { flow: FlowId(n), kind, stored }, START);
+            scheduler.handle(Event::Open { flow: FlowId(n), kind, stored, last: None }, START);
         }
         let (flying, rng) = (BinaryHeap::new(), fastrand::Rng::with_seed(2));
         Self { size, scheduler, flying, rng, spent: Duration::ZERO, granted: 0, most_at_once: 0 }

@@ -13,6 +13,7 @@
 //! agent its own. [`Snapshot`]s carry ages, never instants, so they may cross clocks.
 
 mod log;
+mod packets;
 mod rest;
 mod snapshot;
 

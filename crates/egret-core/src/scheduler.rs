@@ -15,6 +15,7 @@
 
 mod event;
 mod flow;
+mod forecast;
 mod lane;
 mod lead;
 mod lineup;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
 use flow::Flow;
+pub use forecast::Wait;
 use lead::Lead;
 pub use lineup::{Class, Place};
 pub use outage::Outage;
@@ -167,7 +169,7 @@ impl Scheduler {
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Enqueue(step) => self.enqueue(step, now),
-            Event::Open { flow, kind, stored } => self.open_flow(flow, kind, stored, now),
+            Event::Open { flow, kind, stored, last } => self.open_flow(flow, kind, (stored, last), now),
             Event::Close(flow) => self.close_flow(flow, now),
             Event::Hold(flow, is_held) => self.hold_flow(flow, is_held, now),
             Event::Weigh(tenant, weight) => {

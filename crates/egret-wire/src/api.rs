@@ -1,7 +1,10 @@
 //! What users send and get under `/v1`.
 
+mod forecast;
+
 use std::collections::BTreeMap;
 
+pub use forecast::{Explanation, MorePlan, Plan, ServicePlan, Why, WhyKind};
 use serde::{Deserialize, Serialize};
 
 use crate::value::{Span, Time};
@@ -348,6 +351,8 @@ pub struct BatchView {
     pub created_at: Time,
     /// When its last job ended.
     pub ended_at: Option<Time>,
+    /// When the last waiting job should be answered; `null`: nothing is open, nothing is up, or a service is paused.
+    pub finish_estimate: Option<Time>,
 }
 
 /// A page of a list.
@@ -382,6 +387,8 @@ pub struct ServiceQuota {
     /// How much of that is used while work waits, over the last minute or so: 1 is all that the quotas and the time
     /// that answers take allow. `null`: nothing waits.
     pub utilisation: Option<f64>,
+    /// When the last waiting job should be answered; `null`: nothing is open, nothing is up, or the service is paused.
+    pub finish_estimate: Option<Time>,
     /// Budgets of the egresses that have been used; of all with `?all=true`.
     pub budgets: Vec<BudgetView>,
 }

@@ -4,6 +4,7 @@
 mod backlog;
 mod bad_input;
 mod deaths;
+mod forecast;
 mod http;
 mod jobs;
 mod keys;

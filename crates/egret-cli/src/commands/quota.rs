@@ -83,7 +83,8 @@ pub(crate) fn picture(view: &QuotaView) -> String {
         .iter()
         .flat_map(|service| service.budgets.iter().map(|budget| row(&service.service, budget, view.at)))
         .collect();
-    let summary = view.services.iter().map(summary).collect::<Vec<_>>().join("\n");
+    let summary =
+        view.services.iter().map(|service| summary(service, view.at)).collect::<Vec<_>>().join("\n");
     if rows.is_empty() {
         return format!("{summary}\nno egress has been used yet; --all shows them all")
             .trim_start()
@@ -119,12 +120,14 @@ fn next(budget: &BudgetView, now: Time) -> String {
     }
 }
 
-fn summary(service: &ServiceQuota) -> String {
-    let ServiceQuota { service, queued, running, capacity_per_minute, utilisation, .. } = service;
+fn summary(service: &ServiceQuota, now: Time) -> String {
+    let ServiceQuota { service, queued, running, capacity_per_minute, utilisation, finish_estimate, .. } =
+        service;
+    let done = finish_estimate.map(|at| format!(", done {}", ahead(at, now))).unwrap_or_default();
     let service = crate::screen::sanitize_line(service);
     let used = utilisation.map(|part| format!(", {:.1} % of it used", part * 100.0)).unwrap_or_default();
     format!(
-        "{service}: {queued} waiting, {running} under way, at most {capacity_per_minute:.0} a minute{used}"
+        "{service}: {queued} waiting, {running} under way, at most {capacity_per_minute:.0} a minute{used}{done}"
     )
 }
 
@@ -155,6 +158,7 @@ mod tests {
             running: 1,
             capacity_per_minute: 300.0,
             utilisation: Some(0.9931),
+            finish_estimate: Some(Time(82_000)),
             budgets: vec![budget],
         };
         let view = QuotaView { at: Time(10_000), services: vec![service] };
@@ -162,7 +166,7 @@ mod tests {
 SERVICE        KEY        QUOTA     USED  LEFT  NEXT                RESETS    COOLING
 whois.example  127.0.0.2  5 per 1s     4     1  now (127.0.0.0/24)  in 0.4 s  1 m 0 s more, limit exceeded
 
-whois.example: 12 waiting, 1 under way, at most 300 a minute, 99.3 % of it used";
+whois.example: 12 waiting, 1 under way, at most 300 a minute, 99.3 % of it used, done in 1 m 12 s";
         assert_eq!(anstream::adapter::strip_str(&picture(&view)).to_string(), expected);
     }
 }

@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &SubmitArgs, client: &Client, out: &Out) -> Result
     }
 }
 
-fn nothing_taken(file: &Path, rejected: u64) -> Failure {
+pub(super) fn nothing_taken(file: &Path, rejected: u64) -> Failure {
     let file = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
     Failure::usage(match rejected {
         0 => format!("{file} holds no target; write one a line, such as example.com"),
@@ -107,21 +107,27 @@ impl AsyncRead for Input {
 
 /// Opens the file and looks at its beginning: a brace begins JSON, anything else a target.
 async fn open(path: &Path) -> Result<(Input, LineFormat), Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::usage(format!(
-            "{} cannot be read: {error}; name a file of targets, or - for stdin",
-            path.display()
-        ))
-    };
-    let lines: Box<dyn AsyncRead + Send + Unpin> = if path == Path::new("-") {
-        Box::new(tokio::io::stdin())
-    } else {
-        Box::new(tokio::fs::File::open(path).await.map_err(unreadable)?)
-    };
-    let mut lines = BufReader::with_capacity(64 << 10, lines);
-    let begins = lines.fill_buf().await.map_err(unreadable)?.trim_ascii_start().first() == Some(&b'{');
+    let mut lines = BufReader::with_capacity(64 << 10, read(path).await?);
+    let begins = lines.fill_buf().await.map_err(|error| unreadable(path, &error))?.trim_ascii_start().first()
+        == Some(&b'{');
     let format = if begins { LineFormat::Ndjson } else { LineFormat::Text };
     Ok((Input { lines: Box::new(lines), read: Arc::default() }, format))
+}
+
+/// The lines of a file, or of stdin.
+pub(super) async fn read(path: &Path) -> Result<Box<dyn AsyncRead + Send + Unpin>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(tokio::io::stdin()));
+    }
+    let file = tokio::fs::File::open(path).await;
+    Ok(Box::new(file.map_err(|error| unreadable(path, &error))?))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!(
+        "{} cannot be read: {error}; name a file of targets, or - for stdin",
+        path.display()
+    ))
 }
 
 async fn upload(
@@ -151,7 +157,7 @@ async fn upload(
     }
 }
 
-fn tell_rejected(rejected: &[RejectedLine], total: u64, out: &Out) {
+pub(super) fn tell_rejected(rejected: &[RejectedLine], total: u64, out: &Out) {
     for line in rejected.iter().take(REJECTED_SHOWN) {
         out.complain(&format!("line {}: {} ({})", line.line, line.detail, line.code));
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
+use egret_core::scheduler::Class;
 use egret_lookup::Kind;
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{Deadline, EgressWish, JobError, JobRequest, JobResult, Lookup, Priority};
@@ -81,7 +82,7 @@ pub(crate) fn accept(
     };
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
-    let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority), egress, batch });
+    let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), step.question);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
@@ -137,12 +138,12 @@ pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Prog
     Ok(Some(Progress::new(jobs, kept.ended, shared.clock.now())))
 }
 
-/// A priority as it is kept.
-fn class(priority: Priority) -> u8 {
+/// A priority in the words of the scheduler; its number is how it is kept.
+pub(super) fn class(priority: Priority) -> Class {
     match priority {
-        Priority::Interactive => 0,
-        Priority::Normal => 1,
-        Priority::Bulk => 2,
+        Priority::Interactive => Class::Interactive,
+        Priority::Normal => Class::Normal,
+        Priority::Bulk => Class::Bulk,
     }
 }
 
@@ -172,7 +173,8 @@ fn wish(asked: Option<&EgressWish>) -> Result<String, Failure> {
     serde_json::to_string(&wish).map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
-fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {
+/// When a job must have ended, in milliseconds since 1970.
+pub(super) fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) -> Result<u64, Failure> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let at_ms = match asked {
         None => now_ms + millis(shared.default_deadline),
@@ -204,7 +206,7 @@ fn check_labels(request: &JobRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-fn kind(lookup: Lookup) -> Kind {
+pub(super) fn kind(lookup: Lookup) -> Kind {
     match lookup {
         Lookup::Domain => Kind::Domain,
         Lookup::Ip => Kind::Ip,

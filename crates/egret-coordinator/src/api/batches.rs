@@ -24,7 +24,7 @@ use super::{Failure, Shared, not_found, shown};
 use crate::drive::{BatchOrder, Drive, Progress};
 
 /// Rejected lines shown with the batch itself.
-const REJECTED_SHOWN: usize = 100;
+pub(super) const REJECTED_SHOWN: usize = 100;
 /// Results read from the store in one go.
 const RESULTS: usize = 500;
 /// A follower looks again after this long even if nothing was recorded.
@@ -55,7 +55,8 @@ async fn seen(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchKept
 pub(super) async fn current(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchView, Failure> {
     let live = shared.ask(move |drive, now| live(drive, id, now)).await?;
     let kept = seen(shared, caller, id).await?;
-    shape(shared, kept, live).await
+    let finish = shared.batch_finish(id).await?;
+    shape(shared, kept, live, finish).await
 }
 
 /// What only the drive knows of a batch.
@@ -71,7 +72,12 @@ fn live(drive: &mut Drive, id: BatchId, now: Instant) -> Option<Live> {
     Some(Live { rate: progress.rate(now), progress: progress.clone(), is_paused })
 }
 
-async fn shape(shared: &Shared, kept: BatchKept, live: Option<Live>) -> Result<BatchView, Failure> {
+async fn shape(
+    shared: &Shared,
+    kept: BatchKept,
+    live: Option<Live>,
+    finish_estimate: Option<Time>,
+) -> Result<BatchView, Failure> {
     let rejected = shared.store.rejected(kept.batch.id, 0, REJECTED_SHOWN).await?;
     let (total, rejected_total) = match kept.end {
         Some(BatchEnd::Closed { jobs, rejected }) => (jobs, rejected),
@@ -111,6 +117,7 @@ async fn shape(shared: &Shared, kept: BatchKept, live: Option<Live>) -> Result<B
         rate_per_second: live.map_or(0.0, |live| live.rate),
         created_at: Time(kept.batch.created_ms),
         ended_at: kept.last_ended_ms.filter(|_| open == 0).map(Time),
+        finish_estimate: finish_estimate.filter(|_| open > 0),
     })
 }
 
@@ -130,7 +137,8 @@ pub(crate) async fn list(
     for kept in kept {
         let id = kept.batch.id;
         let live = shared.ask(move |drive, now| live(drive, id, now)).await?;
-        items.push(shape(&shared, kept, live).await?);
+        let finish = shared.batch_finish(id).await?;
+        items.push(shape(&shared, kept, live, finish).await?);
     }
     Ok(Json(Page { items, next_cursor }))
 }

@@ -67,6 +67,8 @@ fn needed(method: &Method, path: &str) -> Role {
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match *method {
         Method::GET | Method::HEAD => Role::Read,
+        // A plan changes nothing.
+        _ if is_below("/v1/plan") => Role::Read,
         _ if is_below("/v1/jobs") || is_below("/v1/batches") => Role::Submit,
         _ => Role::Admin,
     }

@@ -190,7 +190,7 @@ pub(crate) async fn show(
 }
 
 /// A job that this caller sees, as it is now.
-async fn current(shared: &Shared, caller: &Caller, text: &str) -> Result<JobView, Failure> {
+pub(super) async fn current(shared: &Shared, caller: &Caller, text: &str) -> Result<JobView, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
     for _ in 0..COMMITS_WAITED {
         // The drive first: what it has let go of by then is on disk.

@@ -9,7 +9,7 @@ use axum::response::Json;
 use egret_core::id::ServiceId;
 use egret_core::ledger::LONGEST_NAMED;
 use egret_core::scheduler::Event;
-use egret_wire::api::{CoolDownRequest, QuotaView, SpendRequest};
+use egret_wire::api::{CoolDownRequest, QuotaView, ServiceQuota, SpendRequest};
 use egret_wire::problem::Code;
 use egret_wire::value::{Span, Time};
 
@@ -53,13 +53,17 @@ async fn budgets(
     };
     let egress = query.get("egress").cloned();
     let all = query.get("all").is_some_and(|value| value == "true");
-    let services = shared
+    let mut services: Vec<ServiceQuota> = shared
         .ask(move |drive, now| {
             let ids =
                 drive.services.ids().filter(|id| only.is_none_or(|only| only == *id)).collect::<Vec<_>>();
             ids.into_iter().map(|id| drive.quota(id, egress.as_deref(), all, now)).collect()
         })
         .await?;
+    for view in services.iter_mut().filter(|view| view.queued + view.running > 0) {
+        let id = find(shared, &view.service)?;
+        view.finish_estimate = shared.estimate(id, view.queued).await?.last();
+    }
     Ok(Json(QuotaView { at: Time(wall_ms()), services }))
 }
 

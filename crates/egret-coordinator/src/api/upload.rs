@@ -6,35 +6,30 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
-use bytes::BytesMut;
 use egret_core::id::{BatchId, ServiceId};
+use egret_core::scheduler::Place;
 use egret_store::{BatchEnd, BatchRow, Commit, Flow, JobRow, RejectedRow};
 use egret_wire::api::{Deadline, JobRequest, Lookup, Priority};
 use egret_wire::problem::Code;
 use egret_wire::value::{Span, Time};
-use futures_util::StreamExt;
 
 use super::accept::{Accepted, accept, release, reserve};
 use super::caller::Caller;
 use super::jobs::{read_request, unknown_parameter};
+use super::lines::LineReader;
 use super::{Failure, Shared, batches, keys, shown};
 use crate::clock::wall_ms;
 use crate::drive::{Job, Message, Progress};
 
-/// The longest line, in bytes.
-const MOST_LINE: usize = 1 << 20;
 /// Jobs that go to the store in one piece.
 const PIECE: usize = 1_000;
 /// Jobs of a batch that are handed over as they are; of more, the store has all of them read again in their turn.
 const KEPT: u64 = 4_096;
-/// A body that brings nothing for this long has broken off.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// What a line is.
 pub(super) enum Lines {
@@ -84,30 +79,10 @@ pub(super) async fn stream(
         Lines::Targets => Said::All(Box::new(options(query)?)),
     };
     let mut batch = Receiving::open(shared, caller).await?;
-    let mut chunks = body.into_data_stream();
-    let mut buffer = BytesMut::new();
-    loop {
-        let chunk = tokio::time::timeout(IDLE, chunks.next()).await;
-        let broke_off = |why: &str| {
-            Failure::new(Code::InvalidJson, format!("the body broke off: {why}; nothing of it will run"))
-        };
-        match chunk.map_err(|_| broke_off("nothing came for 30 s"))? {
-            Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
-            Some(Err(error)) => return Err(broke_off(&error.to_string())),
-            None => break,
-        }
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line = buffer.split_to(end + 1);
-            batch.bytes(&line[..end], &options).await?;
-        }
-        if buffer.len() > MOST_LINE {
-            let detail =
-                format!("line {} is longer than 1 MiB; nothing of this body will run", batch.line + 1);
-            return Err(Failure::new(Code::TooLarge, detail));
-        }
+    let mut lines = LineReader::new(body);
+    while let Some(line) = lines.next().await? {
+        batch.bytes(&line, &options).await?;
     }
-    let rest = buffer.split();
-    batch.bytes(&rest, &options).await?;
     batch.close().await
 }
 
@@ -134,7 +109,7 @@ fn with_fields(line: &[u8], fields: &HashMap<String, String>) -> Read {
 }
 
 /// What the query string says of every target.
-fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
+pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
     let mut request = JobRequest {
         lookup: Lookup::Domain,
         target: String::new(),
@@ -178,7 +153,7 @@ struct Receiving {
     /// The first of them; more than memory holds are read from the store when their turn comes near.
     jobs: Vec<Job>,
     total: u64,
-    flows: HashMap<Arc<Flow>, (ServiceId, u64)>,
+    flows: HashMap<Arc<Flow>, (ServiceId, u64, Place)>,
     rejected: Vec<RejectedRow>,
     rejected_total: u64,
     commits: Vec<Commit>,
@@ -210,16 +185,9 @@ impl Receiving {
 
     /// Takes one line of a stream, without its end.
     async fn bytes(&mut self, line: &[u8], options: &Said) -> Result<(), Failure> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = if self.line == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.iter().all(u8::is_ascii_whitespace) {
             self.line += 1;
             return Ok(());
-        }
-        if line.len() > MOST_LINE {
-            let detail =
-                format!("line {} is longer than 1 MiB; nothing of this body will run", self.line + 1);
-            return Err(Failure::new(Code::TooLarge, detail));
         }
         let request = match options {
             Said::Fields(fields) if fields.is_empty() => read_request(line),
@@ -239,7 +207,9 @@ impl Receiving {
             Ok(Accepted { row, job }) => {
                 reserve(&self.shared, 1)?;
                 self.total += 1;
-                self.flows.entry(Arc::clone(&row.flow)).or_insert((job.service, 0)).1 += 1;
+                let place = (job.deadline, job.id);
+                let flow = self.flows.entry(Arc::clone(&row.flow)).or_insert((job.service, 0, place));
+                (flow.1, flow.2) = (flow.1 + 1, flow.2.max(place));
                 if self.total <= KEPT {
                     self.jobs.push(job);
                 } else {
@@ -305,10 +275,8 @@ impl Receiving {
             Message::Submit { jobs: std::mem::take(&mut self.jobs), batch }
         } else {
             let flows = std::mem::take(&mut self.flows).into_iter();
-            Message::Flows {
-                flows: flows.map(|(flow, (service, jobs))| (flow, service, jobs)).collect(),
-                batch,
-            }
+            let flows = flows.map(|(flow, (service, jobs, last))| (flow, service, jobs, last));
+            Message::Flows { flows: flows.collect(), batch }
         };
         let sent = self.shared.drive.send(submit).await;
         sent.map_err(|_| {

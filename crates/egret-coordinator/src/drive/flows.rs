@@ -80,6 +80,7 @@ impl BatchOrder {
 #[derive(Debug)]
 struct Open {
     flow: Arc<Flow>,
+    service: ServiceId,
     /// Its jobs in memory.
     jobs: usize,
     /// Jobs that ended while it is being read.
@@ -109,6 +110,12 @@ impl Drive {
         }
     }
 
+    /// An owner as the scheduler knows it, and its weight.
+    pub(crate) fn weight_of(&mut self, owner: &str) -> (TenantId, u32) {
+        let tenant = self.tenant(owner);
+        (tenant, self.scheduler.weight(tenant))
+    }
+
     fn tenant(&mut self, owner: &str) -> TenantId {
         if let Some(tenant) = self.flows.tenants.get(owner) {
             return *tenant;
@@ -123,7 +130,7 @@ impl Drive {
         &mut self,
         flow: &Arc<Flow>,
         service: ServiceId,
-        stored: u64,
+        (stored, last): (u64, Option<Place>),
         now: Instant,
     ) -> FlowId {
         if let Some(id) = self.flows.ids.get(flow) {
@@ -133,12 +140,12 @@ impl Drive {
         let id = FlowId(self.flows.named);
         self.flows.ids.insert(Arc::clone(flow), id);
         let (jobs, readings) = (0, 0);
-        let open = Open { flow: Arc::clone(flow), jobs, ended_meanwhile: None, readings };
+        let open = Open { flow: Arc::clone(flow), service, jobs, ended_meanwhile: None, readings };
         self.flows.open.insert(id, open);
         let tenant = self.tenant(&flow.owner);
         let class = Class::ALL[usize::from(flow.class).min(Class::ALL.len() - 1)];
         let kind = FlowKind { service, class, tenant, selector: selector(&flow.egress) };
-        self.scheduler.handle(Event::Open { flow: id, kind, stored }, now);
+        self.scheduler.handle(Event::Open { flow: id, kind, stored, last }, now);
         if flow.batch.is_some_and(|batch| self.flows.orders.contains_key(&batch)) {
             self.scheduler.handle(Event::Hold(id, true), now);
         }
@@ -147,7 +154,7 @@ impl Drive {
 
     /// Takes a job in that the store has, or is about to have.
     pub(super) fn take_in(&mut self, mut job: Job, now: Instant) {
-        job.flow = self.open_flow(&job.line, job.service, 0, now);
+        job.flow = self.open_flow(&job.line, job.service, (0, None), now);
         let (id, step) = (job.id, job.fresh_step());
         self.keep(job);
         self.scheduler.handle(Event::Enqueue(step), now);
@@ -281,7 +288,7 @@ impl Drive {
                 }
                 return;
             }
-            job.flow = self.open_flow(&job.line, job.service, 0, now);
+            job.flow = self.open_flow(&job.line, job.service, (0, None), now);
             self.scheduler.handle(Event::Gone(job.flow), now);
             job.is_stored = false;
             if let Some(ended) = self.flows.open.get_mut(&job.flow).and_then(|o| o.ended_meanwhile.as_mut()) {
@@ -336,6 +343,18 @@ impl Drive {
 
     fn is_cancelled(&self, batch: BatchId) -> bool {
         self.flows.orders.get(&batch) == Some(&BatchOrder::Cancel)
+    }
+
+    /// The open flows of a batch.
+    pub(super) fn flows_of(&self, batch: BatchId) -> impl Iterator<Item = (FlowId, ServiceId)> {
+        let of_batch = self.flows.open.iter().filter(move |(_, open)| open.flow.batch == Some(batch));
+        of_batch.map(|(id, open)| (*id, open.service))
+    }
+
+    /// An open flow.
+    pub(super) fn find_flow(&self, flow: &Arc<Flow>) -> Option<(FlowId, ServiceId)> {
+        let id = self.flows.ids.get(flow)?;
+        Some((*id, self.flows.open.get(id)?.service))
     }
 
     /// How often a flow was read; `None`: it is not open.

@@ -89,6 +89,7 @@ impl Drive {
         }
         if settlement == Settlement::Answered {
             self.answered.insert((service, egress), now);
+            self.usual.observe(service, took_ms, judged.report.answer.0.len());
         }
         self.strays.remove(&job);
         if !self.jobs.contains_key(&job) {

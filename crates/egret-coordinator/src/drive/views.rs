@@ -62,7 +62,8 @@ impl Drive {
         self.fleet.agents.iter().map(live).collect()
     }
 
-    /// The budgets of a service: of the egresses it has used, or of all; of one, if it is named.
+    /// The budgets of a service: of the egresses it has used, or of all; of one, if it is named. When its work will have
+    /// ended is not said here: that takes too long for a turn.
     pub(crate) fn quota(
         &self,
         service: ServiceId,
@@ -101,6 +102,7 @@ impl Drive {
             running: running as u64,
             capacity_per_minute: self.capacity_per_minute(service),
             utilisation: self.utilisation.get(&service).copied().filter(|_| queued > 0),
+            finish_estimate: None,
             budgets,
         }
     }
@@ -219,7 +221,8 @@ struct Budget<'a> {
     held_by: Option<HeldBy>,
 }
 
-fn why(rest: &Rest) -> String {
+/// Why it rests, in words.
+pub(super) fn why(rest: &Rest) -> String {
     let named = if rest.is_named { " and said how long to wait" } else { "" };
     match rest.refusals {
         0 => "somebody asked for it".to_owned(),

@@ -85,6 +85,8 @@ pub enum Event {
         kind: FlowKind,
         /// How many of them the store has already.
         stored: u64,
+        /// The last place among those.
+        last: Option<Place>,
     },
     /// A flow is over: none of its steps waits or runs.
     Close(FlowId),

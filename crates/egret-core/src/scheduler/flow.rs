@@ -43,6 +43,8 @@ pub(super) struct Flow {
     /// How many wait in the store beyond the mark.
     beyond: u64,
     mark: Option<Place>,
+    /// The last place that was ever taken here.
+    last: Option<Place>,
     /// Those that arrived while the store was being read.
     aside: Option<Vec<Step>>,
     /// How many to read next, and when the last reading was asked for.
@@ -68,8 +70,8 @@ pub(super) enum Arrival {
 }
 
 impl Flow {
-    /// With so many steps in the store already.
-    pub(super) fn new(kind: Kind, beyond: u64) -> Self {
+    /// With so many steps in the store already, and the last place among them.
+    pub(super) fn new(kind: Kind, beyond: u64, last: Option<Place>) -> Self {
         Self {
             kind,
             is_held: false,
@@ -78,6 +80,7 @@ impl Flow {
             avoiding: BTreeMap::new(),
             beyond,
             mark: None,
+            last,
             aside: None,
             reading: (LEAST, Instant::ZERO),
             shown: None,
@@ -93,9 +96,29 @@ impl Flow {
         (self.window.len() + self.kept.len() + avoiding + aside) as u64 + self.beyond
     }
 
+    /// The last place that was ever taken here.
+    pub(super) fn last(&self) -> Option<Place> {
+        self.last
+    }
+
+    /// How many wait before a place: those in memory, and of the others as many as lie before it if they are spread evenly.
+    pub(super) fn before(&self, place: Place) -> u64 {
+        let sets = [&self.window, &self.kept].into_iter().chain(self.avoiding.values());
+        let here: usize = sets.map(|set| set.range(..place).count()).sum();
+        let (Some(last), Some(mark)) = (self.last, self.mark) else {
+            let is_after = self.last.is_none_or(|last| last < place);
+            return here as u64 + if is_after { self.beyond } else { 0 };
+        };
+        let all = last.0.since(mark.0).as_secs_f64();
+        let part =
+            if last < place { 1.0 } else { (place.0.since(mark.0).as_secs_f64() / all.max(1e-6)).min(1.0) };
+        here as u64 + (self.beyond as f64 * part) as u64
+    }
+
     /// Takes a step in; up to `most` that could be left in the store are kept in memory.
     pub(super) fn arrive(&mut self, step: &Step, most: usize) -> Arrival {
         let place = step.place();
+        self.last = self.last.max(Some(place));
         if let Some(egress) = step.avoid {
             self.avoiding.entry(egress).or_default().insert(place);
             return Arrival::Taken;

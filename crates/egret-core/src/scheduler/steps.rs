@@ -14,13 +14,19 @@ const GRUDGE: Duration = Duration::from_secs(5);
 const MOST_STORED: usize = 200_000;
 
 impl Scheduler {
-    pub(super) fn open_flow(&mut self, id: FlowId, kind: FlowKind, stored: u64, now: Instant) {
+    pub(super) fn open_flow(
+        &mut self,
+        id: FlowId,
+        kind: FlowKind,
+        (stored, last): (u64, Option<Place>),
+        now: Instant,
+    ) {
         let FlowKind { service, class, tenant, selector } = kind;
         let state = &mut self.services[service.0 as usize];
         let lane = state.lane_of(selector);
         state.lanes[lane].flows += 1;
         state.waiting += stored;
-        self.flows.insert(id, Flow::new(Kind { service, lane, class, tenant }, stored));
+        self.flows.insert(id, Flow::new(Kind { service, lane, class, tenant }, stored, last));
         self.show(id, now);
     }
 

@@ -51,7 +51,7 @@ fn step(job: u64) -> Step {
 fn open_flows(scheduler: &mut Scheduler) {
     for class in Class::ALL {
         let kind = FlowKind { service: SERVICE, class, tenant: TenantId(0), selector: Selector::default() };
-        scheduler.handle(Event::Open { flow: FlowId(class as u32), kind, stored: 0 }, at(0));
+        scheduler.handle(Event::Open { flow: FlowId(class as u32), kind, stored: 0, last: None }, at(0));
     }
 }
 

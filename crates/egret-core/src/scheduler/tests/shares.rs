@@ -7,7 +7,7 @@ fn kind(class: Class, tenant: u32, selector: Selector) -> FlowKind {
 }
 
 fn open(scheduler: &mut Scheduler, flow: u32, kind: FlowKind) {
-    scheduler.handle(Event::Open { flow: FlowId(flow), kind, stored: 0 }, at(0));
+    scheduler.handle(Event::Open { flow: FlowId(flow), kind, stored: 0, last: None }, at(0));
 }
 
 fn enqueue(scheduler: &mut Scheduler, flow: u32, jobs: std::ops::Range<u64>, now: Instant) {

@@ -148,7 +148,7 @@ proptest! {
         };
         // Memory is short from the beginning.
         twin.scheduler.stored = 1_000_000;
-        twin.scheduler.handle(Event::Open { flow: FLOW, kind, stored: begun }, at(0));
+        twin.scheduler.handle(Event::Open { flow: FLOW, kind, stored: begun, last: None }, at(0));
         let mut now = at(0);
         let mut flying = Vec::new();
         let finish = |twin: &mut Twin, flying: &mut Vec<(Place, EgressId, AttemptId)>, index: usize, now| {
@@ -209,7 +209,7 @@ fn stored_steps_are_read_in_the_order_of_their_deadlines() {
     twin.untold.clear();
     let (class, tenant, selector) = (Class::Normal, TenantId(0), Selector::default());
     let kind = FlowKind { service: SERVICE, class, tenant, selector };
-    twin.scheduler.handle(Event::Open { flow: FLOW, kind, stored: 10_000 }, at(0));
+    twin.scheduler.handle(Event::Open { flow: FLOW, kind, stored: 10_000, last: None }, at(0));
     twin.scheduler.handle(Event::Credit { agent: AgentId(0), grants: 1_000_000 }, at(0));
     let mut flying = Vec::new();
     for _ in 0..100 {
