@@ -138,7 +138,7 @@ fn check_forecast(fleet: &Fleet, jobs: u64) {
 fn the_end_is_foreseen_with_three_quotas_and_eight_egresses() {
     for (quotas, jobs) in [
         (&[(5, SECOND), (60, 60 * SECOND), (500, HOUR)][..], 12_000),
-        (&[(10, SECOND), (300, 600 * SECOND), (2_000, 24 * HOUR)], 40_000),
+        (&[(10, SECOND), (300, 600 * SECOND), (2_000, 24 * HOUR)], 20_000),
         (&[(2, SECOND), (7, 15 * SECOND), (30, 120 * SECOND)], 3_000),
         (&[(1, SECOND), (40, 60 * SECOND), (1_000, HOUR)], 900),
     ] {

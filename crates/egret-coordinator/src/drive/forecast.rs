@@ -204,8 +204,12 @@ impl Drive {
         let name = self.services.name(service);
         let mut why = Vec::new();
         let mut say = |kind, detail, until| why.push(Why { kind, detail, until });
-        if let Some(paused) = self.standing(service).paused {
-            say(WhyKind::Paused, format!("{name} is paused: {paused}"), None);
+        if let Some(paused) = self.halted() {
+            let detail = format!("everything is stopped: {paused}; POST /v1/start lets it go on");
+            say(WhyKind::Paused, detail, None);
+        } else if let Some(paused) = self.standing(service).paused {
+            let detail = format!("{name} is paused: {paused}; POST /v1/services/{name}/resume lets it go on");
+            say(WhyKind::Paused, detail, None);
         }
         if let Some(outage) = self.scheduler.outage(service) {
             let detail = format!("{name} answers nobody; one call at a time tries whether that is over");

@@ -64,6 +64,11 @@ impl Drive {
         self.pauses.stopped = why;
     }
 
+    /// Why everything stands still, if it does.
+    pub(super) fn halted(&self) -> Option<&str> {
+        self.pauses.stopped.as_deref()
+    }
+
     /// A service shut us out: it is paused, over restarts too, until somebody has looked.
     pub(super) fn shut_out(&mut self, service: ServiceId, now: Instant) {
         let name = self.services.name(service).to_owned();

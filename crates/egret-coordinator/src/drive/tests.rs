@@ -1,5 +1,6 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
+mod forecast;
 mod stories;
 
 use super::*;
