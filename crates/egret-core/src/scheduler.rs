@@ -39,7 +39,7 @@ use lead::Lead;
 pub use lineup::{Class, Place};
 pub use outage::Outage;
 pub use selector::Selector;
-use service::Service;
+use service::{SeatId, Service};
 use shared::SharedId;
 
 use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
@@ -74,6 +74,7 @@ struct Flight {
     job: JobId,
     service: ServiceId,
     egress: EgressId,
+    seat: SeatId,
     /// The shared budgets it was charged to, whatever the egress shares now.
     shares: Arc<[SharedId]>,
     granted_at: Instant,

@@ -121,10 +121,6 @@ impl Service {
         self.seat_of(egress).map(|id| &self.seats[id.0 as usize])
     }
 
-    fn seat_mut(&mut self, egress: EgressId) -> Option<&mut Seat> {
-        self.seat_of(egress).map(|id| &mut self.seats[id.0 as usize])
-    }
-
     /// The lane of a selector; made unless there is one.
     pub(super) fn lane_of(&mut self, selector: Selector) -> usize {
         if let Some(index) = self.lanes.iter().position(|lane| lane.selector == selector) {
@@ -234,11 +230,11 @@ impl Service {
     }
 
     /// A call from an egress was answered after so long, or not at all.
-    pub(super) fn judge(&mut self, egress: EgressId, took: Option<Duration>) {
+    pub(super) fn judge(&mut self, id: SeatId, took: Option<Duration>) {
         if let Some(took) = took {
             self.took = Some(self.took.map_or(took, |mean| (mean * 15 + took) / 16));
         }
-        let Some(seat) = self.seat_mut(egress) else { return };
+        let seat = &mut self.seats[id.0 as usize];
         match took {
             None => seat.merit.silent = seat.merit.silent.saturating_add(1),
             Some(took) => {
@@ -299,27 +295,25 @@ impl Service {
     /// waited for it. Looked at here, while the ledger is at hand.
     pub(super) fn charge_all(
         &mut self,
-        egress: EgressId,
+        id: SeatId,
         shares: &[SharedId],
         lead: Duration,
         now: Instant,
         mut change: impl FnMut(&mut Ledger, &Limits),
     ) {
-        if let Some(id) = self.seat_of(egress) {
-            let seat = &mut self.seats[id.0 as usize];
-            change(&mut seat.ledger, &self.rules.own);
-            seat.is_used = true;
-            seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
-            let ready = seat.ledger.ready_ahead(&self.rules.own, lead, now);
-            for lane in &mut self.lanes {
-                match (lane.place_of(id), ready) {
-                    (Some(Place::Busy), Ready::At(at)) => lane.place(id, Place::Parked(at)),
-                    (Some(Place::Parked(until)), Ready::At(at)) if at < until => {
-                        lane.place(id, Place::Parked(at));
-                    }
-                    (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(id),
-                    _ => {}
+        let seat = &mut self.seats[id.0 as usize];
+        change(&mut seat.ledger, &self.rules.own);
+        seat.is_used = true;
+        seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
+        let ready = seat.ledger.ready_ahead(&self.rules.own, lead, now);
+        for lane in &mut self.lanes {
+            match (lane.place_of(id), ready) {
+                (Some(Place::Busy), Ready::At(at)) => lane.place(id, Place::Parked(at)),
+                (Some(Place::Parked(until)), Ready::At(at)) if at < until => {
+                    lane.place(id, Place::Parked(at));
                 }
+                (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(id),
+                _ => {}
             }
         }
         self.change_shares(shares, change);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::Service;
+use super::service::{SeatId, Service};
 use super::{Command, Flight, Scheduler, Settlement, Standing, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
 use crate::time::Instant;
@@ -25,7 +25,7 @@ impl Scheduler {
             }
             return;
         };
-        let Flight { job, service, egress, shares, granted_at, .. } = flight;
+        let Flight { job, service, egress, seat, shares, granted_at, .. } = flight;
         let mut lead = Duration::ZERO;
         let agent = self.egresses[egress.0 as usize].agent;
         if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
@@ -37,14 +37,14 @@ impl Scheduler {
         if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
             self.steps.remove(&job);
         }
-        self.note(service, egress, attempt, settlement, took, now);
+        self.note(service, (egress, seat), attempt, settlement, took, now);
         let state = &mut self.services[service.0 as usize];
         state.in_flight -= 1;
         match settlement {
             Settlement::Withdrawn | Settlement::NotSent => {
                 state.change_all(egress, &shares, |ledger, _| ledger.refund());
             }
-            _ => state.charge_all(egress, &shares, lead, now, |ledger, limits| match settlement {
+            _ => state.charge_all(seat, &shares, lead, now, |ledger, limits| match settlement {
                 Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
                 Settlement::Answered => {
                     ledger.charge(limits, now);
@@ -108,7 +108,7 @@ impl Scheduler {
     fn note(
         &mut self,
         service: ServiceId,
-        egress: EgressId,
+        (egress, seat): (EgressId, SeatId),
         attempt: AttemptId,
         settlement: Settlement,
         took: Option<Duration>,
@@ -118,12 +118,12 @@ impl Scheduler {
         match settlement {
             Settlement::Withdrawn | Settlement::NotSent => state.breaker.unsent(attempt),
             Settlement::Unanswered => {
-                state.judge(egress, None);
+                state.judge(seat, None);
                 self.silent(service, egress, attempt, now);
             }
             Settlement::Answered | Settlement::Refused { .. } => {
                 if let Some(took) = took {
-                    state.judge(egress, Some(took));
+                    state.judge(seat, Some(took));
                 }
                 if state.breaker.answered() {
                     self.commands.push_back(Command::Back(service));

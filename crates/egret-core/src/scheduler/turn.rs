@@ -275,7 +275,9 @@ impl Scheduler {
             let flights = &self.flights;
             state.overdue.retain(|entry| entry.1 == attempt || flights.contains_key(&entry.1));
         }
-        self.flights
-            .insert(attempt, Flight { job, service, egress, shares, granted_at: now, is_recalled: false });
+        self.flights.insert(
+            attempt,
+            Flight { job, service, egress, seat, shares, granted_at: now, is_recalled: false },
+        );
     }
 }
