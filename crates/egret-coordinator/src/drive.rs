@@ -408,6 +408,7 @@ impl Drive {
             bytes: 0,
             detail: Some("the agent was not heard of again".to_owned()),
         };
+        self.strays.remove(&job);
         let Some(open) = self.jobs.get_mut(&job) else { return };
         open.note(view);
         // A stray of an earlier start may be lost while another attempt of the job waits or runs.
@@ -481,6 +482,7 @@ impl Drive {
                 progress.unrecorded = progress.unrecorded.saturating_sub(1);
                 if progress.open() == 0 && progress.unrecorded == 0 {
                     self.batches.remove(&batch);
+                    self.forget_order(batch);
                 }
             }
         }

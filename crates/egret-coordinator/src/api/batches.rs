@@ -166,8 +166,9 @@ pub(crate) async fn pause(
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
     let id = parse(&text)?;
-    seen(&shared, &caller, id).await?;
-    order(&shared, id, BatchOrder::Pause).await?;
+    if !has_ended(&seen(&shared, &caller, id).await?) {
+        order(&shared, id, BatchOrder::Pause).await?;
+    }
     Ok(Json(current(&shared, &caller, id).await?))
 }
 
@@ -178,9 +179,19 @@ pub(crate) async fn resume(
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
     let id = parse(&text)?;
-    seen(&shared, &caller, id).await?;
-    order(&shared, id, BatchOrder::Run).await?;
+    if !has_ended(&seen(&shared, &caller, id).await?) {
+        order(&shared, id, BatchOrder::Run).await?;
+    }
     Ok(Json(current(&shared, &caller, id).await?))
+}
+
+/// Whether nothing of a batch can be ordered any more.
+fn has_ended(kept: &BatchKept) -> bool {
+    match kept.end {
+        Some(BatchEnd::Closed { jobs, .. }) => kept.ended.iter().sum::<u64>() >= jobs,
+        Some(BatchEnd::Cancelled) => true,
+        None => false,
+    }
 }
 
 /// Carries out what somebody wants of a batch, and keeps it. Giving up is for good.
@@ -278,12 +289,7 @@ impl Reader {
         if self.shared.ask(move |drive, _| drive.batches.contains_key(&id)).await? {
             return Ok(false);
         }
-        let kept = self.shared.store.batch(id).await?;
-        Ok(kept.is_none_or(|kept| match kept.end {
-            Some(BatchEnd::Closed { jobs, .. }) => kept.ended.iter().sum::<u64>() >= jobs,
-            Some(BatchEnd::Cancelled) => true,
-            None => false,
-        }))
+        Ok(self.shared.store.batch(id).await?.is_none_or(|kept| has_ended(&kept)))
     }
 }
 

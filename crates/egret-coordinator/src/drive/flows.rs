@@ -337,6 +337,13 @@ impl Drive {
         true
     }
 
+    /// A batch has ended: what was ordered of it says nothing any more.
+    pub(super) fn forget_order(&mut self, batch: BatchId) {
+        if self.flows.orders.remove(&batch).is_some() {
+            self.keep_order(format!("batch/{batch}"), None);
+        }
+    }
+
     pub(crate) fn is_paused(&self, batch: BatchId) -> bool {
         self.flows.orders.get(&batch) == Some(&BatchOrder::Pause)
     }

@@ -75,15 +75,20 @@ impl Drive {
         tracing::error!(service = name, "the service shuts us out; it is paused until it is resumed");
         let why = "the service says that we are shut out".to_owned();
         self.pause(service, why.clone(), now);
+        self.keep_order(format!("service/{name}"), Some(why));
+    }
+
+    /// Writes an order down that nobody waits for.
+    pub(super) fn keep_order(&self, key: String, word: Option<String>) {
         let store = std::sync::Arc::clone(&self.store);
-        // Once for each block, over with its commit.
+        // Once for each block and each end of a batch, over with its commit.
         tokio::spawn(async move {
-            let kept = match store.save_order(format!("service/{name}"), Some(why)).await {
+            let kept = match store.save_order(key.clone(), word).await {
                 Ok(commit) => commit.await,
                 Err(error) => Err(error),
             };
             if let Err(error) = kept {
-                tracing::error!("the pause of {name} could not be kept, a restart will lift it: {error}");
+                tracing::error!("the order of {key} could not be kept, a restart does not know it: {error}");
             }
         });
     }
