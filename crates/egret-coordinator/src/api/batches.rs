@@ -165,11 +165,7 @@ pub(crate) async fn pause(
     Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
-    let id = parse(&text)?;
-    if !has_ended(&seen(&shared, &caller, id).await?) {
-        order(&shared, id, BatchOrder::Pause).await?;
-    }
-    Ok(Json(current(&shared, &caller, id).await?))
+    ordered(&shared, &caller, &text, BatchOrder::Pause).await
 }
 
 /// `POST /v1/batches/{id}/resume`.
@@ -178,11 +174,21 @@ pub(crate) async fn resume(
     Extension(caller): Extension<Caller>,
     Path(text): Path<String>,
 ) -> Result<Json<BatchView>, Failure> {
-    let id = parse(&text)?;
-    if !has_ended(&seen(&shared, &caller, id).await?) {
-        order(&shared, id, BatchOrder::Run).await?;
+    ordered(&shared, &caller, &text, BatchOrder::Run).await
+}
+
+/// A batch after an order, if there was anything left to order.
+async fn ordered(
+    shared: &Shared,
+    caller: &Caller,
+    text: &str,
+    wanted: BatchOrder,
+) -> Result<Json<BatchView>, Failure> {
+    let id = parse(text)?;
+    if !has_ended(&seen(shared, caller, id).await?) {
+        order(shared, id, wanted).await?;
     }
-    Ok(Json(current(&shared, &caller, id).await?))
+    Ok(Json(current(shared, caller, id).await?))
 }
 
 /// Whether nothing of a batch can be ordered any more.
