@@ -54,6 +54,8 @@ const CHECKPOINT: Duration = Duration::from_secs(2);
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// Nothing is granted while this many outcomes wait for the recorder.
 const MOST_UNWRITTEN: usize = 8_192;
+/// How often it is looked whether a disk that was behind has caught up (chosen).
+const STALLED: Duration = Duration::from_millis(50);
 /// Messages taken in one turn at most, so that timers are not starved.
 const TURN: usize = 256;
 
@@ -227,7 +229,10 @@ impl Drive {
         let mut messages = Vec::with_capacity(TURN);
         let mut checkpoint_at = self.clock.now() + CHECKPOINT;
         loop {
-            let wake_at = self.scheduler.wake_at().map_or(checkpoint_at, |at| at.min(checkpoint_at));
+            let now = self.clock.now();
+            // While the disk is behind no timer is looked at, so none is to wake us.
+            let next = if self.may_grant(now) { self.scheduler.wake_at() } else { Some(now + STALLED) };
+            let wake_at = next.map_or(checkpoint_at, |at| at.min(checkpoint_at));
             tokio::select! {
                 biased;
                 Some(jobs) = safe.recv() => self.recorded(&jobs),

@@ -261,11 +261,6 @@ impl Scheduler {
         self.services[service.0 as usize].breaker.outage()
     }
 
-    /// How long an answer of a service usually takes, once there was one.
-    pub fn took(&self, service: ServiceId) -> Option<Duration> {
-        self.services[service.0 as usize].took
-    }
-
     /// The attempt that runs for this job, if one does.
     pub fn running(&self, job: JobId) -> Option<AttemptId> {
         match self.steps.get(&job) {

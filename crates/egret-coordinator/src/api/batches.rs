@@ -155,8 +155,7 @@ pub(crate) async fn cancel(
         // Whichever end is written first stands; the upload looks which it was.
         shared.store.end_batch(id, BatchEnd::Cancelled).await?.await?;
     }
-    order(&shared, id, BatchOrder::Cancel).await?;
-    Ok(Json(current(&shared, &caller, id).await?))
+    ordered(&shared, &caller, &text, BatchOrder::Cancel).await
 }
 
 /// `POST /v1/batches/{id}/pause`: nothing of it is asked until it is resumed, over restarts too; its deadlines run on.

@@ -155,10 +155,14 @@ impl Drive {
     /// Takes a job in that the store has, or is about to have.
     pub(super) fn take_in(&mut self, mut job: Job, now: Instant) {
         job.flow = self.open_flow(&job.line, job.service, (0, None), now);
-        let (id, step) = (job.id, job.fresh_step());
+        let (id, step, batch) = (job.id, job.fresh_step(), job.batch());
         self.keep(job);
         self.scheduler.handle(Event::Enqueue(step), now);
         self.airborne.remove(&id);
+        if batch.is_some_and(|batch| self.is_cancelled(batch)) {
+            // Given up while its jobs were on their way here.
+            self.cancel(id, now);
+        }
     }
 
     fn keep(&mut self, job: Job) {
@@ -257,8 +261,15 @@ impl Drive {
         let (store, services) = (Arc::clone(&self.store), Arc::clone(&self.services));
         // As many as agents hold results of an earlier start, each over with one reading.
         tokio::spawn(async move {
-            let kept = store.job(JobId(judged.report.attempt.0)).await;
-            let row = kept.ok().flatten().filter(|kept| kept.outcome.is_none() && !kept.discarded);
+            let kept = match store.job(JobId(judged.report.attempt.0)).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    // Not acknowledged: its agent keeps it, and offers it again with its next session.
+                    tracing::error!("the job of a result could not be read: {error}");
+                    return;
+                }
+            };
+            let row = kept.filter(|kept| kept.outcome.is_none() && !kept.discarded);
             let job = row.and_then(|kept| crate::api::reopen(&services, &kept.job).ok());
             if let Some(inbox) = inbox.upgrade() {
                 let fetched = Fetched { agent, judged, job, readings, tries };

@@ -175,8 +175,8 @@ impl Drive {
         let selector = selector(&flow.egress);
         let mut why = self.stopped(service, &selector, now);
         let wall = wall_ms();
-        if flow.batch.is_some_and(|batch| self.is_paused(batch)) {
-            let detail = "its batch is paused; POST /v1/batches/{id}/resume lets it go on".to_owned();
+        if let Some(batch) = flow.batch.filter(|batch| self.is_paused(*batch)) {
+            let detail = format!("its batch is paused; POST /v1/batches/{batch}/resume lets it go on");
             why.push(Why { kind: WhyKind::Paused, detail, until: None });
         }
         if let Some(until) = wait.not_before.filter(|until| *until > now) {

@@ -76,8 +76,6 @@ pub(super) struct Service {
     /// that have ended are passed over when they come up.
     pub(super) overdue: VecDeque<(Instant, AttemptId)>,
     pub(super) in_flight: usize,
-    /// The usual time of an answer.
-    pub(super) took: Option<Duration>,
     /// Its tightest long window.
     long: Option<usize>,
     /// Where the next look for ledgers that can be shed begins.
@@ -107,7 +105,6 @@ impl Service {
             by_key: BTreeMap::new(),
             overdue: VecDeque::new(),
             in_flight: 0,
-            took: None,
             long,
             shed_from: 0,
         }
@@ -231,9 +228,6 @@ impl Service {
 
     /// A call from an egress was answered after so long, or not at all.
     pub(super) fn judge(&mut self, id: SeatId, took: Option<Duration>) {
-        if let Some(took) = took {
-            self.took = Some(self.took.map_or(took, |mean| (mean * 15 + took) / 16));
-        }
         let seat = &mut self.seats[id.0 as usize];
         match took {
             None => seat.merit.silent = seat.merit.silent.saturating_add(1),

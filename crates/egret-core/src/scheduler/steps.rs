@@ -1,5 +1,6 @@
 //! Steps as they come, wait in their flows, and go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::flow::{self, Arrival, Flow, Kind};
@@ -50,7 +51,7 @@ impl Scheduler {
         self.show(id, now);
         if is_held {
             let steps = &self.steps;
-            let concerned: Vec<JobId> = self.services[service.0 as usize]
+            let concerned: BTreeSet<JobId> = self.services[service.0 as usize]
                 .overdue
                 .iter()
                 .filter_map(|(_, attempt)| self.flights.get(attempt))

@@ -485,3 +485,14 @@ async fn a_hostile_hello_is_survived() {
     };
     stage.drive.welcome(join, stage.now);
 }
+
+#[tokio::test]
+async fn a_batch_that_is_given_up_while_its_jobs_are_on_their_way_ends_with_them() {
+    let mut stage = Stage::new(Memory::default());
+    stage.drive.order_batch(BatchId(5), BatchOrder::Cancel, stage.now);
+    let deadline = stage.now + Duration::from_secs(3_600);
+    let job = Job::new(JobId(1), line(Some(BatchId(5))), W, deadline, b"q\r\n".to_vec());
+    let batch = Some((BatchId(5), Progress::new(1, [0; 4], stage.now)));
+    stage.drive.take(Message::Submit { jobs: vec![job], batch }, stage.now);
+    assert_eq!(stage.drive.ending.get(&JobId(1)).map(|outcome| outcome.state), Some(EndState::Cancelled));
+}
