@@ -253,6 +253,10 @@ impl Store for SqliteStore {
         self.read(move |db| answers::answer(db, &key)).await
     }
 
+    async fn answers(&self, keys: Vec<Vec<u8>>, most: usize) -> Stored<Vec<Option<AnswerRow>>> {
+        self.read(move |db| answers::answers(db, &keys, most)).await
+    }
+
     async fn check(&self) -> Stored<()> {
         let written = self.write(ROW, starts::write_check).await?.await?;
         let read = self.read(starts::read_check).await?;

@@ -141,6 +141,9 @@ pub trait Store: Send + Sync + 'static {
     async fn save_answers(&self, answers: Vec<AnswerRow>) -> Stored<Commit>;
     /// The answer under a key, however old.
     async fn answer(&self, key: Vec<u8>) -> Stored<Option<AnswerRow>>;
+    /// The same for many keys, in their order: of the first one, and of as many behind it as hold no more than
+    /// `most` bytes together. To go on, ask for the rest.
+    async fn answers(&self, keys: Vec<Vec<u8>>, most: usize) -> Stored<Vec<Option<AnswerRow>>>;
 
     /// Deletes nothing, checks that a row can be written and read: for readiness.
     async fn check(&self) -> Stored<()>;

@@ -55,6 +55,20 @@ pub(super) fn answer(db: &Connection, key: &[u8]) -> Result<Option<AnswerRow>> {
         .optional()
 }
 
+/// The answers under the first keys, as many as hold no more than `most` bytes; at least one.
+pub(super) fn answers(db: &Connection, keys: &[Vec<u8>], most: usize) -> Result<Vec<Option<AnswerRow>>> {
+    let (mut found, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+    for key in keys {
+        let row = answer(db, key)?;
+        bytes += row.as_ref().map_or(0, |row| row.body.len());
+        if bytes > most && !found.is_empty() {
+            break;
+        }
+        found.push(row);
+    }
+    Ok(found)
+}
+
 /// Deletes the oldest until `excess` bytes are free, at most [`SHED`] of them; how many bytes that freed.
 fn shed(db: &Connection, excess: i64) -> Result<i64> {
     let mut oldest = db.prepare_cached(

@@ -19,6 +19,20 @@ pub(crate) async fn an_answer_is_found_by_its_key_after_a_restart(home: &dyn Hom
     assert_eq!(store.answer(vec![0; 65]).await.unwrap(), None);
 }
 
+pub(crate) async fn many_answers_come_in_the_order_of_their_keys_until_there_are_enough(home: &dyn Home) {
+    let store = home.open();
+    let rows = [1, 2, 3].map(|key| AnswerRow { body: vec![key; 10], ..answer(key, 10) });
+    save(&*store, &rows).await;
+    let keys = || [9, 3, 1, 9, 2].map(|key| vec![key]).to_vec();
+    let [one, two, three] = rows.map(Some);
+    let all = [None, three, one, None, two];
+    for (most, count) in [(1_000, 5), (30, 5), (29, 4), (20, 4), (19, 2), (0, 1)] {
+        assert_eq!(store.answers(keys(), most).await.unwrap(), all[..count], "{most} bytes");
+    }
+    assert_eq!(store.answers(keys()[1..].to_vec(), 0).await.unwrap(), all[1..2], "at least one");
+    assert_eq!(store.answers(vec![], 10).await.unwrap(), []);
+}
+
 pub(crate) async fn the_newest_answer_of_a_key_counts(home: &dyn Home) {
     let store = home.open();
     save(&*store, &[answer(1, 20)]).await;

@@ -113,6 +113,7 @@ macro_rules! conformance {
                 one_of_many_claims_at_once_is_fresh;
             answers:
                 an_answer_is_found_by_its_key_after_a_restart
+                many_answers_come_in_the_order_of_their_keys_until_there_are_enough
                 the_newest_answer_of_a_key_counts
                 a_key_that_is_too_long_is_refused_with_all_beside_it
                 the_last_word_under_a_key_counts
