@@ -122,6 +122,7 @@ mod tests {
             priority: Priority::Interactive,
             deadline: None,
             exact: false,
+            max_age: None,
             reference: None,
             labels: BTreeMap::new(),
             egress: None,

@@ -44,6 +44,7 @@ pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
 
+use crate::cache::Cache;
 use crate::clock::{Clock, wall_ms};
 use crate::drive::{Airborne, Drive, Message, Waiters};
 use crate::join::Proofs;
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) knocks: Knocks,
     pub(crate) services: Arc<Services>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) clock: Clock,
     pub(crate) drive: mpsc::Sender<Message>,
     pub(crate) ids: Mutex<IdMaker>,

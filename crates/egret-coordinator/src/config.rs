@@ -38,9 +38,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Where the API listens unless told: this host only.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7043);
 
+/// What answers take on the disk unless told: 256 MiB. Chosen.
+const CACHE_SIZE: u64 = 256 << 20;
+
 /// The keys of the config file.
 const TOP: Keys = Keys {
-    here: &["listen", "data_dir", "new_egress", "default_deadline", "api_key", "service"],
+    here: &["listen", "data_dir", "new_egress", "default_deadline", "cache_size", "api_key", "service"],
     later: &["tls", "database", "retention", "min_free", "proxy_listen", "whois_listen"],
 };
 /// The keys of a file in `services/`.
@@ -57,6 +60,8 @@ pub struct Config {
     pub new_egress: NewEgress,
     /// When a job ends that names no deadline.
     pub default_deadline: Duration,
+    /// What answers may take on the disk together, in bytes.
+    pub cache_size: u64,
     /// The keys that open the API; none: callers on this host, without any.
     pub api_keys: Vec<ApiKey>,
     /// The services: the file's own, then those of the files beside it; their ids differ.
@@ -86,6 +91,8 @@ pub struct ServiceConfig {
     pub terms: Terms,
     /// What is asked, and how its answers are judged.
     pub lookup: Service,
+    /// How old an answer may be that is given again, unless a job says otherwise; zero: none ever is.
+    pub cache_for: Duration,
     /// The longest answer taken, in bytes.
     pub max_answer: u64,
     /// It may live at an address that is not public.
@@ -151,6 +158,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             new_egress: NewEgress::Fresh,
             default_deadline: 7 * DAY,
+            cache_size: CACHE_SIZE,
             api_keys: Vec::new(),
             services: Vec::new(),
         }
@@ -187,6 +195,9 @@ impl Config {
         self.new_egress = table.read("new_egress", new_egress)?.unwrap_or(self.new_egress);
         let deadline = table.read("default_deadline", |item| item.span(value::LIFE))?;
         self.default_deadline = deadline.unwrap_or(self.default_deadline);
+        let size = table
+            .read("cache_size", |item| value::cache_size(item.text()?).map_err(|why| item.error(why)))?;
+        self.cache_size = size.unwrap_or(self.cache_size);
         if let Some(items) = table.read("api_key", Item::tables)? {
             self.api_keys = api_key::read_all(&items)?;
         }

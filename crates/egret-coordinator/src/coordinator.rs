@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Estimates, Keyring, Knocks, Shared};
+use crate::cache::Cache;
 use crate::clock::{Clock, instant, wall_ms};
 use crate::config::Config;
 use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
@@ -75,7 +76,9 @@ impl Coordinator {
     /// An unusable data dir or address.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listener = listen(config.listen).await?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&config.data_dir)?.with_answers_room(config.cache_size));
+        let cache = Arc::new(Cache::new(Arc::clone(&store), config.cache_size));
         let id = identity::coordinator_id(&config.data_dir).map_err(StartError::Data)?;
         let Start { number, last_id } = store.begin(wall_ms()).await?;
         let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
@@ -97,6 +100,7 @@ impl Coordinator {
             start: number,
             clock,
             store: Arc::clone(&store),
+            cache: Arc::clone(&cache),
             recorder: finished,
             waiters: Arc::clone(&waiters),
             open_jobs: Arc::clone(&open_jobs),
@@ -116,6 +120,7 @@ impl Coordinator {
             knocks: Knocks::default(),
             services,
             store,
+            cache,
             clock,
             drive: inbox,
             ids: std::sync::Mutex::new(IdMaker::above(last_id)),

@@ -4,6 +4,7 @@
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
 mod fleet;
+mod flights;
 mod flows;
 mod forecast;
 mod job;
@@ -12,6 +13,7 @@ mod memory;
 mod pauses;
 mod progress;
 mod settle;
+mod sharing;
 mod views;
 mod welcome;
 
@@ -42,6 +44,7 @@ pub(crate) use progress::Progress;
 pub(crate) use views::{AgentLive, Live};
 pub(crate) use welcome::{Join, Welcomed};
 
+use crate::cache::{Answered, Cache, Key};
 use crate::clock::{Clock, wall_ms};
 use crate::config::NewEgress;
 use crate::recorder::{Finished, Sessions};
@@ -109,6 +112,13 @@ pub(crate) struct Drive {
     pub(crate) ending: HashMap<JobId, Arc<OutcomeRow>>,
     pub(crate) batches: HashMap<BatchId, Progress>,
     pub(crate) fleet: Fleet,
+    /// Which jobs ask the same.
+    flights: flights::Flights,
+    /// Jobs to be ended by answers that they did not get themselves.
+    answers: VecDeque<(JobId, Arc<Answered>)>,
+    /// Calls under way whose jobs have ended, and what they ask.
+    left_over: HashMap<AttemptId, Key>,
+    cache: Arc<Cache>,
     memory: Memory,
     /// Shared ledgers that were looked up in the memory.
     met: HashSet<(ServiceId, String)>,
@@ -147,6 +157,7 @@ pub(crate) struct Parts {
     pub(crate) start: u32,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) recorder: mpsc::Sender<Finished>,
     pub(crate) waiters: Waiters,
     /// Counts the open jobs: up where they are accepted, down here.
@@ -170,6 +181,7 @@ impl Drive {
             start,
             clock,
             store,
+            cache,
             recorder,
             waiters,
             open_jobs,
@@ -193,6 +205,10 @@ impl Drive {
             ending: HashMap::new(),
             batches: HashMap::new(),
             fleet: Fleet::default(),
+            flights: flights::Flights::default(),
+            answers: VecDeque::new(),
+            left_over: HashMap::new(),
+            cache,
             memory,
             met: HashSet::new(),
             new_egress,
@@ -231,7 +247,8 @@ impl Drive {
         loop {
             let now = self.clock.now();
             // While the disk is behind no timer is looked at, so none is to wake us.
-            let next = if self.may_grant(now) { self.scheduler.wake_at() } else { Some(now + STALLED) };
+            let timers = self.scheduler.wake_at().into_iter().chain(self.flights.next_deadline()).min();
+            let next = if self.may_grant(now) { timers } else { Some(now + STALLED) };
             let wake_at = next.map_or(checkpoint_at, |at| at.min(checkpoint_at));
             tokio::select! {
                 biased;
@@ -241,7 +258,9 @@ impl Drive {
             }
             let now = self.clock.now();
             messages.drain(..).for_each(|message| self.take(message, now));
+            self.give_answers(now);
             if self.may_grant(now) {
+                self.expire_followers(now);
                 self.scheduler.tick(now);
                 while let Some(command) = self.scheduler.next_command() {
                     self.obey(command, now);
@@ -361,7 +380,7 @@ impl Drive {
             Command::Back(service) => {
                 tracing::info!(service = self.services.name(service), "the service answers again");
             }
-            Command::Leave(job) => self.leave_stored(job),
+            Command::Leave(job) => self.leave_stored(job, now),
             Command::Load { flow, after, most } => self.load(flow, after, most),
             Command::Expired(job) => {
                 if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
@@ -402,6 +421,7 @@ impl Drive {
     fn lose(&mut self, attempt: AttemptId, job: JobId, service: ServiceId, egress: EgressId, now: Instant) {
         tracing::warn!(job = %job, egress = self.fleet.address(egress), "attempt {} was lost with its agent", attempt.count);
         self.dirty.insert((service, egress));
+        self.left_over.remove(&attempt);
         let state = self.fleet.egress(egress);
         let view = AttemptView {
             service: self.services.name(service).to_owned(),
@@ -420,7 +440,7 @@ impl Drive {
         if !self.scheduler.has_step(job) {
             let step = open.step();
             self.no_longer_running(job);
-            self.scheduler.handle(Event::Enqueue(step), now);
+            self.ask_again(step, now);
         }
     }
 
@@ -434,12 +454,27 @@ impl Drive {
         report: Option<(AgentId, Attempt)>,
         now: Instant,
     ) {
-        let Some(open) = self.jobs.remove(&job) else { return };
+        let Some(mut open) = self.jobs.remove(&job) else { return };
+        let attempts = std::mem::take(&mut open.attempts);
+        let result = JobResult { answer, error, attempts, answered_at: None };
+        let body = serde_json::to_vec(&result).unwrap_or_default();
+        self.close(open, state, body, report, now);
+    }
+
+    /// Lets go of a job that has just been taken out, with its result as JSON.
+    fn close(
+        &mut self,
+        open: Job,
+        state: EndState,
+        body: Vec<u8>,
+        report: Option<(AgentId, Attempt)>,
+        now: Instant,
+    ) {
+        let (job, batch) = (open.id, open.batch());
+        let running = self.scheduler.running(job);
         self.scheduler.handle(Event::Withdraw(job), now);
         self.left_flow(open.flow, job, true, now);
-        let batch = open.batch();
-        let result = JobResult { answer, error, attempts: open.attempts };
-        let body = serde_json::to_vec(&result).unwrap_or_default();
+        self.leave_flight(&open, running, now);
         let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: wall_ms(), body });
         if let Some((_, waiter)) = self.waiters.remove(&job) {
             // Whoever waited may have given up.
@@ -531,8 +566,9 @@ impl Drive {
         self.no_longer_running(job);
         let (settlement, at_agent, took) = (Settlement::Withdrawn, None, None);
         self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
-        if let Some(open) = self.jobs.get(&job) {
-            self.scheduler.handle(Event::Enqueue(open.step()), now);
+        self.left_over.remove(&attempt);
+        if let Some(step) = self.jobs.get(&job).map(Job::step) {
+            self.ask_again(step, now);
         }
     }
 }

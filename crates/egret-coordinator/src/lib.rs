@@ -6,14 +6,16 @@
 //! outcomes (but for jobs that cannot go on after a restart: the start ends them itself).
 //!
 //! - [`config`]: what it is told; `services`: the same, ready for use;
-//! - `drive`: the loop, with `job` (a job's life), `fleet` (agents and egresses), `memory` (ledgers over
+//! - `drive`: the loop, with `job` (a job's life), `flights` (equal questions), `fleet` (agents and egresses), `memory` (ledgers over
 //!   restarts) and `progress` (batches);
+//! - `cache`: answers that are given again, before any budget is spent;
 //! - `recorder`: outcomes to the store, then acknowledgements to the agents;
 //! - `session`, `join`: agents; `api`: users, with [`key`] what they show; `server`, `linger`: the listener.
 //!
 //! Absent: what answers mean (`egret-lookup`), when a call may leave (`egret-core`), SQL (`egret-store`).
 
 mod api;
+mod cache;
 mod clock;
 pub mod config;
 mod coordinator;

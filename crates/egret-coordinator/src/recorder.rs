@@ -1,12 +1,12 @@
-//! The only writer of outcomes: what has ended goes to the store in batches, and is acknowledged after
-//! the commit.
+//! The only writer of outcomes: what has ended, and answers to be given again, go to the store in batches, and are
+//! acknowledged after the commit.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, JobId};
-use egret_store::{OutcomeRow, Store, StoreError};
+use egret_store::{AnswerRow, OutcomeRow, Store, StoreError};
 use egret_wire::agent::Attempt;
 use tokio::sync::{mpsc, watch};
 
@@ -17,11 +17,34 @@ const BATCH: usize = 1_000;
 /// Outcomes that may wait to be written; beyond it the drive waits for the disk.
 pub(crate) const QUEUE: usize = 4_096;
 
-/// The end of a job, and the attempt that brought it.
+/// What is to be written, and the attempt that brought it.
 #[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) outcome: Arc<OutcomeRow>,
-    pub(crate) report: Option<(AgentId, Attempt)>,
+pub(crate) enum Finished {
+    /// The end of a job.
+    Job { outcome: Arc<OutcomeRow>, report: Option<(AgentId, Attempt)> },
+    /// An answer to be given again.
+    Answer { row: AnswerRow, report: Option<(AgentId, Attempt)> },
+}
+
+impl Finished {
+    fn outcome(&self) -> Option<&OutcomeRow> {
+        match self {
+            Self::Job { outcome, .. } => Some(outcome),
+            Self::Answer { .. } => None,
+        }
+    }
+
+    fn answer(&self) -> Option<&AnswerRow> {
+        match self {
+            Self::Job { .. } => None,
+            Self::Answer { row, .. } => Some(row),
+        }
+    }
+
+    fn report(&self) -> Option<(AgentId, Attempt)> {
+        let (Self::Job { report, .. } | Self::Answer { report, .. }) = self;
+        *report
+    }
 }
 
 /// How long after a failed write, a full disk say, it is tried again (chosen).
@@ -58,13 +81,19 @@ impl Recorder {
     }
 
     async fn store(&self, batch: &[Finished]) -> Result<(), StoreError> {
-        let rows = batch.iter().map(|finished| (*finished.outcome).clone()).collect();
-        self.store.append_outcomes(rows).await?.await
+        let answers: Vec<_> = batch.iter().filter_map(Finished::answer).cloned().collect();
+        let kept = if answers.is_empty() { None } else { Some(self.store.save_answers(answers).await?) };
+        let rows = batch.iter().filter_map(Finished::outcome).cloned().collect();
+        self.store.append_outcomes(rows).await?.await?;
+        match kept {
+            Some(commit) => commit.await,
+            None => Ok(()),
+        }
     }
 
     fn tell(&self, batch: &[Finished]) {
         let mut acks: Vec<(AgentId, Vec<Attempt>)> = Vec::new();
-        for (agent, attempt) in batch.iter().filter_map(|finished| finished.report) {
+        for (agent, attempt) in batch.iter().filter_map(Finished::report) {
             match acks.iter_mut().find(|(other, _)| *other == agent) {
                 Some((_, attempts)) => attempts.push(attempt),
                 None => acks.push((agent, vec![attempt])),
@@ -78,7 +107,8 @@ impl Recorder {
             }
         }
         self.recorded.send_modify(|commits| *commits += 1);
-        let jobs: Vec<JobId> = batch.iter().map(|finished| finished.outcome.job).collect();
+        let jobs: Vec<JobId> =
+            batch.iter().filter_map(Finished::outcome).map(|outcome| outcome.job).collect();
         // Without a drive the coordinator is stopping, and nobody needs to know.
         let _ = self.safe.send(jobs);
     }

@@ -83,6 +83,9 @@ pub struct JobRequest {
     /// Ask for the target as it is, not for its registrable name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
+    /// How old an answer may be that was given to another job; zero: the service is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
     /// The caller's own id, returned.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -251,6 +254,9 @@ pub struct JobResult {
     /// Present if it ended without an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<JobError>,
+    /// When the service gave the answer, if it was not to this job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Time>,
     /// Every attempt, oldest first.
     pub attempts: Vec<AttemptView>,
 }

@@ -64,6 +64,7 @@ pub(crate) fn request(target: String) -> JobRequest {
         priority: Priority::Normal,
         deadline: None,
         exact: false,
+        max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

@@ -22,6 +22,7 @@ fn request(target: &str) -> JobRequest {
         priority: Priority::Normal,
         deadline: None,
         exact: false,
+        max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

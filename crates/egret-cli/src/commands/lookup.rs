@@ -34,6 +34,9 @@ pub(crate) struct LookupArgs {
     /// Ask this service
     #[arg(long, value_name = "ID")]
     service: Option<String>,
+    /// Take an answer from the cache up to this old; 0s asks the service [default: as it is configured]
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    max_age: Option<Span>,
     /// How long to wait for each
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
     wait: Span,
@@ -81,6 +84,7 @@ fn request(args: &LookupArgs, target: &str) -> JobRequest {
         priority: Priority::Interactive,
         deadline: None,
         exact: false,
+        max_age: args.max_age,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,
@@ -154,8 +158,10 @@ fn too_late(target: &str, job: &JobView, wait: Span) -> String {
 /// `example.com: found, from whois.example over whois, by 203.0.113.7 in 84 ms`.
 fn heading(target: &str, job: &JobView, answer: &Answer) -> String {
     let outcome = outcome_word(answer);
+    if let Some(answered_at) = job.result.answered_at {
+        return format!("{target}: {outcome}, remembered from {}, answered at {answered_at}", job.service);
+    }
     match job.result.attempts.last() {
-        Some(_) if job.cached => format!("{target}: {outcome}, remembered from {}", job.service),
         Some(last) => format!(
             "{target}: {outcome}, from {} over {}, by {} in {} ms",
             last.service, answer.protocol, last.egress, last.took_ms

@@ -44,6 +44,7 @@ pub(crate) async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<E
         priority: args.priority,
         deadline: None,
         exact: args.exact,
+        max_age: None,
     };
     let plan = client.plan(read(&args.file).await?, &options, &args.more).await?;
     tell_rejected(&plan.rejected, plan.rejected_total, out);

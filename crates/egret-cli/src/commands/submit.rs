@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::Args;
 use egret_client::{Client, LineFormat, UploadOptions};
 use egret_wire::api::{BatchView, Deadline, Lookup, Priority, RejectedLine};
+use egret_wire::value::Span;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, ReadBuf};
 
-use crate::args::{deadline, kind_parser, priority_parser};
+use crate::args::{deadline, kind_parser, priority_parser, span};
 use crate::exit::{Exit, Failure};
 use crate::follow::{Sink, follow};
 use crate::out::Out;
@@ -48,6 +49,9 @@ pub(crate) struct SubmitArgs {
     /// Ask for targets as they are, not for their registrable names
     #[arg(long)]
     exact: bool,
+    /// Take answers from the cache up to this old; 0s asks the services [default: as they are configured]
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    max_age: Option<Span>,
 }
 
 /// Submits, and follows if the user waits.
@@ -143,6 +147,7 @@ async fn upload(
         priority: args.priority,
         deadline: args.deadline,
         exact: args.exact,
+        max_age: args.max_age,
     };
     let read = Arc::clone(&input.read);
     let mut progress = Progress::new(out, None);

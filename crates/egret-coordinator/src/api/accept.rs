@@ -11,13 +11,15 @@ use egret_lookup::Kind;
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{Deadline, EgressWish, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
+use egret_wire::value::Span;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::{Failure, Shared};
+use crate::cache::{Key, OLDEST, Reuse};
 use crate::clock::{instant, wall_ms};
 use crate::drive::{Job, Progress};
-use crate::services::Services;
+use crate::services::{Services, protocol};
 
 /// Open jobs at most (chosen: about 100 GB of disk; memory holds the first of each flow).
 const MOST_OPEN: usize = 200_000_000;
@@ -37,6 +39,9 @@ pub(crate) struct Spec {
     pub(crate) deadline_ms: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exact: bool,
+    /// How old an answer may be; unless told, as old as the service's configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age: Option<Span>,
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -60,6 +65,9 @@ pub(crate) fn accept(
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
     check_labels(&request)?;
+    if request.max_age.is_some_and(|age| age.0 > OLDEST) {
+        return Err(Failure::new(Code::InvalidField, "an age is at most 366 days").at("/max_age"));
+    }
     let egress = wish(request.egress.as_ref())?;
     let now_ms = wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
@@ -77,13 +85,16 @@ pub(crate) fn accept(
         priority: request.priority,
         deadline_ms,
         exact: request.exact,
+        max_age: request.max_age,
         reference: request.reference,
         labels: request.labels,
     };
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
+    let reuse = reuse(&shared.services, service, &flow, spec.max_age, &step.question);
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), step.question);
+    let job = job.with_reuse(reuse);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
 }
@@ -118,9 +129,9 @@ pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRo
         serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
             let plan =
                 services.catalogue.plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact);
-            plan.map_err(|error| error.to_string())
+            plan.map(|step| (spec, step)).map_err(|error| error.to_string())
         });
-    let step = planned.map_err(|detail| {
+    let (spec, step) = planned.map_err(|detail| {
         tracing::error!(job = %row.id, "the job cannot go on: {detail}");
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
@@ -128,7 +139,9 @@ pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRo
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    Ok(Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), step.question))
+    let reuse = reuse(services, service, &row.flow, spec.max_age, &step.question);
+    let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), step.question);
+    Ok(job.with_reuse(reuse))
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.
@@ -136,6 +149,21 @@ pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Prog
     let Some(kept) = shared.store.batch(id).await? else { return Ok(None) };
     let Some(BatchEnd::Closed { jobs, .. }) = kept.end else { return Ok(None) };
     Ok(Some(Progress::new(jobs, kept.ended, shared.clock.now())))
+}
+
+/// Which answers a job takes that it did not get itself; `None`: the service's answers are not kept.
+fn reuse(
+    services: &Services,
+    service: ServiceId,
+    flow: &Flow,
+    max_age: Option<Span>,
+    question: &[u8],
+) -> Option<Reuse> {
+    let config = services.config(service);
+    let max_age = max_age.map_or(config.cache_for, |age| age.0);
+    // Whoever says where to ask from means an answer from there.
+    let parts = [&flow.service, protocol(config.protocol), &flow.egress].map(str::as_bytes);
+    (!config.cache_for.is_zero()).then(|| Reuse { key: Key::new(&parts, question), max_age })
 }
 
 /// A priority in the words of the scheduler; its number is how it is kept.

@@ -155,6 +155,7 @@ async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -
         release(shared, 1);
     };
     let commit = shared.store.append_jobs(vec![row]).await.inspect_err(|_| grounded())?;
+    shared.cache.look(&mut job).await;
     let submit = Message::Submit { jobs: vec![job], batch: None };
     let stopping = || Failure::new(Code::NotReady, "the coordinator is stopping");
     if let Some(wait) = wait {
@@ -381,7 +382,7 @@ pub(super) fn view(
         priority: spec.priority,
         created_at: Time(kept.job.id.0 >> 20),
         ended_at: outcome.map(|outcome| Time(outcome.ended_ms)),
-        cached: false,
+        cached: result.answered_at.is_some(),
         result,
         labels: spec.labels,
         cursor: None,

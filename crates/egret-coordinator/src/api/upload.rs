@@ -4,7 +4,7 @@
 //! with it. Good ones go to the store in pieces. Nothing of a batch is granted before the body has
 //! ended, and a body that breaks off leaves a cancelled batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,6 +17,7 @@ use egret_store::{BatchEnd, BatchRow, Commit, Flow, JobRow, RejectedRow};
 use egret_wire::api::{Deadline, JobRequest, Lookup, Priority};
 use egret_wire::problem::Code;
 use egret_wire::value::{Span, Time};
+use tokio::sync::mpsc::error::SendError;
 
 use super::accept::{Accepted, accept, release, reserve};
 use super::caller::Caller;
@@ -117,6 +118,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
         priority: Priority::default(),
         deadline: None,
         exact: false,
+        max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,
@@ -131,6 +133,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
             "priority" => request.priority = serde_json::from_value(word()).map_err(|_| invalid())?,
             "service" => request.service = Some(value.clone()),
             "exact" => request.exact = value.parse().map_err(|_| invalid())?,
+            "max_age" => request.max_age = Some(value.parse().map_err(|_| invalid())?),
             "deadline" => {
                 let span = value.parse::<Span>().map(Deadline::In).ok();
                 let time = || value.parse::<Time>().map(Deadline::At).ok();
@@ -269,17 +272,8 @@ impl Receiving {
             )
                 .into_response());
         }
-        let progress = Progress::new(total, [0; 4], self.shared.clock.now());
-        let batch = Some((self.id, progress));
-        let submit = if total <= KEPT {
-            Message::Submit { jobs: std::mem::take(&mut self.jobs), batch }
-        } else {
-            let flows = std::mem::take(&mut self.flows).into_iter();
-            let flows = flows.map(|(flow, (service, jobs, last))| (flow, service, jobs, last));
-            Message::Flows { flows: flows.collect(), batch }
-        };
-        let sent = self.shared.drive.send(submit).await;
-        sent.map_err(|_| {
+        let batch = (self.id, Progress::new(total, [0; 4], self.shared.clock.now()));
+        self.hand_over(batch).await.map_err(|_| {
             Failure::new(
                 Code::NotReady,
                 "the coordinator is stopping; the batch goes on after its next start",
@@ -291,6 +285,30 @@ impl Receiving {
             response.headers_mut().insert(LOCATION, location);
         }
         Ok(response)
+    }
+
+    /// Tells the drive of the batch and of its jobs: of how many there are, or of each with the answer to it that
+    /// the cache has.
+    async fn hand_over(&mut self, batch: (BatchId, Progress)) -> Result<(), SendError<Message>> {
+        if self.total > KEPT {
+            let flows = std::mem::take(&mut self.flows).into_iter();
+            let flows = flows.map(|(flow, (service, jobs, last))| (flow, service, jobs, last)).collect();
+            return self.shared.drive.send(Message::Flows { flows, batch: Some(batch) }).await;
+        }
+        let mut jobs = VecDeque::from(std::mem::take(&mut self.jobs));
+        jobs.iter().for_each(|job| {
+            self.shared.airborne.insert(job.id);
+        });
+        // The batch first, so that it can be cancelled while its jobs are on their way.
+        let mut piece = Vec::new();
+        loop {
+            let submit = Message::Submit { jobs: piece, batch: Some(batch.clone()) };
+            self.shared.drive.send(submit).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            piece = self.shared.cache.next(&mut jobs, |job| Some(job)).await;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use egret_lookup::{Rule, Service, ServiceError};
 use egret_wire::agent::Protocol;
@@ -14,6 +15,8 @@ use super::{ServiceConfig, terms, value};
 /// The longest id: that of a host name (RFC 1035 2.3.4, without the dots around it).
 const ID_MAX: usize = 253;
 const MAX_ANSWER: u64 = 1 << 20;
+/// How long a whois answer is given again; chosen. What HTTP services answer may change at any time.
+const CACHE_FOR: Duration = Duration::from_secs(15 * 60);
 /// What a status can be (RFC 9110 15).
 const STATUSES: RangeInclusive<u32> = 100..=599;
 
@@ -21,10 +24,10 @@ const STATUSES: RangeInclusive<u32> = 100..=599;
 pub(super) const SERVICE: Keys = Keys {
     here: &[
         "id", "protocol", "address", "quotas", "counting", "cost", "concurrency", "timeout", "template", "zones", "charset",
-        "max_answer", "linger", "cool_down", "max_cool_down", "refused_when", "allow_private_addresses", "source",
+        "max_answer", "cache_for", "linger", "cool_down", "max_cool_down", "refused_when", "allow_private_addresses", "source",
         "terms_url",
     ],
-    later: &["group", "cache_for", "contact", "headers", "methods", "automated", "accept_terms"],
+    later: &["group", "contact", "headers", "methods", "automated", "accept_terms"],
 };
 /// The signs of one rule in `refused_when`; a status is HTTP's.
 pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed", "status"], later: &[] };
@@ -48,6 +51,10 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
         terms: terms::read(&table)?,
         lookup: lookup(&table, blank)?,
         max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
+        cache_for: table.read("cache_for", |item| item.span(value::AGE))?.unwrap_or(match protocol {
+            Protocol::Whois => CACHE_FOR,
+            Protocol::Http | Protocol::Null => Duration::ZERO,
+        }),
         allow_private_addresses: table.read("allow_private_addresses", Item::flag)?.unwrap_or(false),
         source: table.read("source", Item::line)?.map(str::to_owned),
         terms_url: table.read("terms_url", |item| checked(item, value::url))?.map(str::to_owned),

@@ -83,7 +83,7 @@ fn refusal(name: &str, keys: &Keys) -> String {
 }
 
 /// Keys that TOML takes for a service's or a key's when they stand below a `[[…]]`.
-const TOP_ONLY: [&str; 4] = ["listen", "data_dir", "new_egress", "default_deadline"];
+const TOP_ONLY: [&str; 5] = ["listen", "data_dir", "new_egress", "default_deadline", "cache_size"];
 
 /// The path of a key in a table.
 fn join(path: &str, key: &str) -> String {

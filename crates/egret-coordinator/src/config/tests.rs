@@ -42,7 +42,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:7043");
     assert_eq!(config.data_dir, Path::new("./data"));
     assert_eq!((config.new_egress, config.default_deadline), (NewEgress::Fresh, secs(7 * 86_400)));
-    assert!(config.services.is_empty());
+    assert_eq!((config.cache_size, config.services.len()), (256 << 20, 0));
 }
 
 #[test]
@@ -60,13 +60,15 @@ fn a_service_of_three_keys_gets_the_careful_default() {
 
 #[test]
 fn every_key_arrives_where_it_belongs() {
-    let text = "listen = \"[::1]:0\"\ndata_dir = \"/srv/egret\"\nnew_egress = \"wait\"\ndefault_deadline = \"60d\"\n";
+    let text = "listen = \"[::1]:0\"\ndata_dir = \"/srv/egret\"\nnew_egress = \"wait\"\ndefault_deadline = \"60d\"\n\
+                cache_size = \"2GiB\"\n";
     let config = Config::parse(text, "egret.toml").unwrap();
     assert_eq!(
         (config.listen.to_string().as_str(), config.data_dir.to_str()),
         ("[::1]:0", Some("/srv/egret"))
     );
     assert_eq!((config.new_egress, config.default_deadline), (NewEgress::Wait, secs(60 * 86_400)));
+    assert_eq!(config.cache_size, 2 << 30);
 
     let service = one(
         "quotas = [{ units = 5, per = \"1s\", burst = 3, scope = \"ip\" }, { units = 0x10, per = \"1h\" }]\n\
@@ -88,6 +90,17 @@ fn every_key_arrives_where_it_belongs() {
     let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
     let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap();
     assert_eq!(step.question, b"domain a.com\r\n");
+}
+
+#[test]
+fn whois_answers_are_given_again_for_a_while_and_those_over_http_are_not_unless_told() {
+    let over_http =
+        |keys: &str| Config::parse(&http(keys), "egret.toml").unwrap().services.remove(0).cache_for;
+    assert_eq!((one("").cache_for, over_http("")), (secs(900), secs(0)));
+    assert_eq!(
+        (one("cache_for = \"0s\"").cache_for, over_http("cache_for = \"1h\"")),
+        (secs(0), secs(3_600))
+    );
 }
 
 #[test]

@@ -18,10 +18,15 @@ pub(super) const CALL: RangeInclusive<Duration> = LEAST..=HOUR;
 /// How late a call may still count.
 pub(super) const LINGER: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 
+/// How old an answer may be.
+pub(super) const AGE: RangeInclusive<Duration> = Duration::ZERO..=YEAR;
+
 /// Longer values are clipped in errors, in characters (chosen).
 const SHOWN: usize = 60;
 const HOST_MAX: usize = 253;
-const SIZES: [(&str, u64); 3] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20)];
+const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+/// The largest cache, in bytes (chosen).
+const CACHE_MAX: u64 = 1 << 40;
 
 /// What somebody wrote, as errors repeat it.
 pub(super) fn quoted(text: &str) -> String {
@@ -98,6 +103,15 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
 
 /// The longest answer, in bytes: `64KiB`, `1MiB`.
 pub(super) fn answer_size(text: &str) -> Result<u64, String> {
+    size(text, 1..=MAX_ANSWER, &format!("1B to {}MiB", MAX_ANSWER >> 20))
+}
+
+/// What answers may take on the disk, in bytes: `256MiB`.
+pub(super) fn cache_size(text: &str) -> Result<u64, String> {
+    size(text, 0..=CACHE_MAX, &format!("0B to {}GiB", CACHE_MAX >> 30))
+}
+
+fn size(text: &str, range: RangeInclusive<u64>, in_words: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let scale = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
     let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale) else {
@@ -107,10 +121,10 @@ pub(super) fn answer_size(text: &str) -> Result<u64, String> {
         ));
     };
     let bytes = number.saturating_mul(scale);
-    if (1..=MAX_ANSWER).contains(&bytes) {
+    if range.contains(&bytes) {
         return Ok(bytes);
     }
-    Err(format!("{} is out of range; write 1B to {}MiB", quoted(text), MAX_ANSWER >> 20))
+    Err(format!("{} is out of range; write {in_words}", quoted(text)))
 }
 
 /// A link to terms of use.

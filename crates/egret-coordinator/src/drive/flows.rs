@@ -5,7 +5,7 @@
 //! twice: a job that is being written is on the list of those in the air until the drive has heard of it, one that
 //! ends while its flow is read is left out of what was read, and one that is known already is passed over.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::job::{Job, Judged, selector};
 use super::{Drive, MOST_UNWRITTEN, Message};
+use crate::cache::Cache;
 use crate::clock::{instant, millis, wall_ms};
 use crate::recorder::Finished;
 use crate::services::Services;
@@ -146,7 +147,7 @@ impl Drive {
         let class = Class::ALL[usize::from(flow.class).min(Class::ALL.len() - 1)];
         let kind = FlowKind { service, class, tenant, selector: selector(&flow.egress) };
         self.scheduler.handle(Event::Open { flow: id, kind, stored, last }, now);
-        if flow.batch.is_some_and(|batch| self.flows.orders.contains_key(&batch)) {
+        if flow.batch.is_some_and(|batch| self.is_held(batch)) {
             self.scheduler.handle(Event::Hold(id, true), now);
         }
         id
@@ -157,7 +158,9 @@ impl Drive {
         job.flow = self.open_flow(&job.line, job.service, (0, None), now);
         let (id, step, batch) = (job.id, job.fresh_step(), job.batch());
         self.keep(job);
-        self.scheduler.handle(Event::Enqueue(step), now);
+        if self.asks(id, now) {
+            self.scheduler.handle(Event::Enqueue(step), now);
+        }
         self.airborne.remove(&id);
         if batch.is_some_and(|batch| self.is_cancelled(batch)) {
             // Given up while its jobs were on their way here.
@@ -173,11 +176,12 @@ impl Drive {
     }
 
     /// The store has the job, and it is asked for again when its turn comes near.
-    pub(super) fn leave_stored(&mut self, job: JobId) {
+    pub(super) fn leave_stored(&mut self, job: JobId, now: Instant) {
         let Some(job) = self.jobs.remove(&job) else { return };
         if let Some(open) = self.flows.open.get_mut(&job.flow) {
             open.jobs -= 1;
         }
+        self.leave_flight(&job, None, now);
     }
 
     /// A job of this flow has ended; with the last one the flow is over.
@@ -203,9 +207,10 @@ impl Drive {
             return;
         }
         let Some(inbox) = &self.inbox else { return };
-        let (store, services) = (Arc::clone(&self.store), Arc::clone(&self.services));
+        let (cache, services) = (Arc::clone(&self.cache), Arc::clone(&self.services));
+        let from = (Arc::clone(&self.store), cache, services);
         // One at a time for each flow.
-        tokio::spawn(read(store, services, Arc::clone(&open.flow), (flow, after, most), inbox.clone()));
+        tokio::spawn(read(from, Arc::clone(&open.flow), (flow, after, most), inbox.clone()));
     }
 
     pub(super) fn load_deferred(&mut self) {
@@ -235,9 +240,16 @@ impl Drive {
                 Ok(job) if is_cancelled => self.end_stored(flow, cancelled(job.id, job.batch()), now),
                 Ok(mut job) => {
                     job.flow = flow;
-                    steps.push(job.fresh_step());
-                    adopted.extend(self.strays.remove(&id).map(|stray| (id, stray)));
+                    let step = job.fresh_step();
+                    let stray = self.strays.remove(&id);
                     self.keep(job);
+                    // With a call under way it waits for nobody else's.
+                    if stray.is_some() || self.asks(id, now) {
+                        steps.push(step);
+                    } else {
+                        self.scheduler.handle(Event::Gone(flow), now);
+                    }
+                    adopted.extend(stray.map(|stray| (id, stray)));
                 }
                 Err(outcome) => self.end_stored(flow, outcome, now),
             }
@@ -339,6 +351,11 @@ impl Drive {
         for flow in of_batch.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.scheduler.handle(Event::Hold(flow, order != BatchOrder::Run), now);
         }
+        match order {
+            BatchOrder::Run => self.take_off_again(batch, now),
+            BatchOrder::Pause => self.ground(batch, now),
+            BatchOrder::Cancel => {}
+        }
         if order == BatchOrder::Cancel {
             let of_batch = self.jobs.values().filter(|job| job.batch() == Some(batch));
             for job in of_batch.map(|job| job.id).collect::<Vec<_>>() {
@@ -357,6 +374,11 @@ impl Drive {
 
     pub(crate) fn is_paused(&self, batch: BatchId) -> bool {
         self.flows.orders.get(&batch) == Some(&BatchOrder::Pause)
+    }
+
+    /// Whether nothing of a batch is asked for now, or ever again.
+    pub(super) fn is_held(&self, batch: BatchId) -> bool {
+        self.flows.orders.contains_key(&batch)
     }
 
     fn is_cancelled(&self, batch: BatchId) -> bool {
@@ -413,7 +435,7 @@ impl Drive {
             progress.end(outcome.state, now);
         }
         self.ending.insert(outcome.job, Arc::clone(&outcome));
-        self.finished.push_back(Finished { outcome, report });
+        self.finished.push_back(Finished::Job { outcome, report });
     }
 }
 
@@ -423,10 +445,9 @@ fn cancelled(job: JobId, batch: Option<BatchId>) -> OutcomeRow {
     OutcomeRow { job, batch, state: EndState::Cancelled, ended_ms: wall_ms(), body }
 }
 
-/// Reads the next jobs of a flow, however often that takes.
+/// Reads the next jobs of a flow, however often that takes, and the answers that the cache has to them.
 async fn read(
-    store: Arc<dyn Store>,
-    services: Arc<Services>,
+    (store, cache, services): (Arc<dyn Store>, Arc<Cache>, Arc<Services>),
     line: Arc<Flow>,
     (flow, after, most): (FlowId, Option<Place>, usize),
     inbox: mpsc::WeakSender<Message>,
@@ -442,8 +463,12 @@ async fn read(
             }
         }
     };
-    let through = rows.last().map(|row| (instant(row.deadline_ms), row.id)).filter(|_| rows.len() == most);
-    let jobs = rows.iter().map(|row| crate::api::reopen(&services, row)).collect();
+    let mut jobs: VecDeque<_> = rows.iter().map(|row| crate::api::reopen(&services, row)).collect();
+    let jobs = cache.next(&mut jobs, |read| read.as_mut().ok()).await;
+    // With many answers it reads no further than memory holds them.
+    let last = jobs.len().checked_sub(1).and_then(|last| rows.get(last));
+    let is_end = rows.len() < most && jobs.len() == rows.len();
+    let through = last.map(|row| (instant(row.deadline_ms), row.id)).filter(|_| !is_end);
     // Without a drive nobody waits for it.
     if let Some(inbox) = inbox.upgrade() {
         let _ = inbox.send(Message::Loaded(Loaded { flow, jobs, through })).await;

@@ -146,6 +146,16 @@ impl Drive {
 
     /// Why an open job has no answer yet; `None`: it is not open.
     pub(crate) fn reasons(&self, job: JobId, now: Instant) -> Option<Reasons> {
+        let asker = self.asker(job);
+        let mut reasons = self.reasons_to_ask(asker, now)?;
+        if asker != job {
+            let detail = format!("{asker} asks the same, and what it is answered ends this one too");
+            reasons.why.insert(0, Why { kind: WhyKind::Shared, detail, until: None });
+        }
+        Some(reasons)
+    }
+
+    fn reasons_to_ask(&self, job: JobId, now: Instant) -> Option<Reasons> {
         let open = self.jobs.get(&job)?;
         let service = open.service;
         let Some(wait) = self.scheduler.wait(job) else {

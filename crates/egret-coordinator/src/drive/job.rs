@@ -13,6 +13,9 @@ use egret_store::Flow;
 use egret_wire::agent::{CallEnd, Report};
 use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, EgressWish, JobError};
 
+use super::flights::Rank;
+use crate::cache::{Answered, Key, Reuse};
+
 /// A target that this many egresses were refused for, all of which answer other jobs, is hopeless.
 const HOPELESS: usize = 3;
 /// Attempts kept for the record; older ones are dropped, the first is not.
@@ -31,6 +34,10 @@ pub(crate) struct Job {
     /// What is sent.
     pub(crate) question: Box<[u8]>,
     pub(crate) attempts: Vec<AttemptView>,
+    /// Which answers it takes that it did not get itself; `None`: its service's are not kept.
+    pub(crate) reuse: Option<Reuse>,
+    /// Such an answer, until the drive has it.
+    pub(crate) known: Option<Arc<Answered>>,
     /// The store is sure to have it, so it may be left there until its turn comes near.
     pub(crate) is_stored: bool,
     failures: u8,
@@ -79,11 +86,24 @@ impl Job {
             deadline,
             question,
             attempts: Vec::new(),
+            reuse: None,
+            known: None,
             is_stored: true,
             failures: 0,
             odd: None,
             refused_by: Vec::new(),
         }
+    }
+
+    /// The same job, which takes these answers.
+    pub(crate) fn with_reuse(self, reuse: Option<Reuse>) -> Self {
+        Self { reuse, ..self }
+    }
+
+    /// What it asks together with others, and its place among them; `None`: it asks by itself.
+    pub(super) fn flight(&self) -> Option<(Key, Rank)> {
+        let reuse = self.reuse.filter(Reuse::shares)?;
+        Some((reuse.key, Rank { class: self.line.class, deadline: self.deadline, job: self.id }))
     }
 
     /// The batch it came with.
@@ -200,6 +220,13 @@ impl Job {
         }
         error("deadline", "no answer before the deadline")
     }
+}
+
+/// The answer that an attempt brought, if it is one by itself: whatever has become of its job.
+pub(super) fn answer_of(judged: &Judged) -> Option<&Answer> {
+    let is_whole = matches!(judged.report.end, CallEnd::Answered | CallEnd::Reset);
+    let is_sure = !matches!(judged.verdict, None | Some(Verdict::Nonsense));
+    judged.answer.as_ref().filter(|_| is_whole && is_sure)
 }
 
 /// Which egresses a flow may use, as it is kept; what cannot be read was checked when it was accepted, and takes any.

@@ -13,7 +13,7 @@ use egret_wire::api::AttemptView;
 use egret_wire::value::Time;
 
 use super::Drive;
-use super::job::{Judged, Next, outcome, settlement};
+use super::job::{Judged, Next, answer_of, outcome, settlement};
 use crate::clock::wall_ms;
 use crate::session::Outgoing;
 
@@ -61,6 +61,7 @@ impl Drive {
             // Told again because its acknowledgement was lost.
             return self.ending.contains_key(&job);
         }
+        let left_over = self.left_over.remove(&attempt);
         if self.scheduler.running(job) == Some(attempt) {
             self.no_longer_running(job);
         }
@@ -93,6 +94,11 @@ impl Drive {
         }
         self.strays.remove(&job);
         if !self.jobs.contains_key(&job) {
+            if let Some((key, answer)) = left_over.zip(answer_of(&judged)) {
+                let report = Some((agent, judged.report.attempt));
+                self.keep_answer(key, None, answer, since, report, now);
+                return true;
+            }
             if attempt.start != self.start && !self.ending.contains_key(&job) {
                 // A call of an earlier start: its job may wait in the store.
                 self.fetch(agent, judged, None, 1);
@@ -114,6 +120,7 @@ impl Drive {
         now: Instant,
     ) -> bool {
         let attempt = judged.report.attempt;
+        let since = Duration::from_millis(judged.report.since_ms);
         let view = self.attempt_view(service, egress, &judged);
         let superseded = self.scheduler.running(job).is_some();
         let answered = &self.answered;
@@ -136,12 +143,13 @@ impl Drive {
                 if superseded {
                     self.no_longer_running(job);
                 }
+                self.share(job, &answer, since, now);
                 self.end(job, EndState::Done, Some(*answer), None, Some((agent, attempt)), now);
                 return true;
             }
             // Another attempt is under way: what a late one failed at does not matter.
             _ if superseded => {}
-            Next::Again(step) => self.scheduler.handle(Event::Enqueue(step), now),
+            Next::Again(step) => self.ask_again(step, now),
             Next::Failed(error) => {
                 self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
                 return true;

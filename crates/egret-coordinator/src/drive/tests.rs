@@ -29,13 +29,15 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let (recorder, finished) = mpsc::channel(64);
         let config = Config::parse(services, "egret.toml").unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path()).unwrap());
         let drive = Drive::new(Parts {
             services: Arc::new(Services::new(config.services).unwrap()),
             memory,
             new_egress: NewEgress::Fresh,
             start: 2,
             clock: Clock::start(),
-            store: Arc::new(SqliteStore::open(dir.path()).unwrap()),
+            cache: Arc::new(Cache::new(Arc::clone(&store), 1 << 20)),
+            store,
             recorder,
             waiters: Arc::new(DashMap::new()),
             open_jobs: Arc::new(AtomicUsize::new(1_000)),

@@ -43,7 +43,8 @@ impl Drive {
             return Live::Ended(std::sync::Arc::clone(outcome));
         }
         let Some(open) = self.jobs.get(&job) else { return Live::Unknown };
-        let state = if self.scheduler.running(job).is_some() { JobState::Running } else { JobState::Queued };
+        let is_running = self.scheduler.running(self.asker(job)).is_some();
+        let state = if is_running { JobState::Running } else { JobState::Queued };
         Live::Open(state, open.attempts.clone())
     }
 

@@ -23,6 +23,8 @@ pub enum WhyKind {
     NoEgress,
     /// It waits before it is tried again.
     BackOff,
+    /// Another job asks the same, and what it is answered ends this one too.
+    Shared,
     /// Other jobs go first.
     Behind,
     /// A quota is used up, of an egress or of those that share it.
@@ -52,6 +54,7 @@ impl WhyKind {
             Self::Outage => "outage",
             Self::NoEgress => "no_egress",
             Self::BackOff => "back_off",
+            Self::Shared => "shared",
             Self::Behind => "behind",
             Self::Quota => "quota",
             Self::CoolDown => "cool_down",
