@@ -200,3 +200,6 @@ impl Cache {
         piece
     }
 }
+
+#[cfg(test)]
+mod tests;

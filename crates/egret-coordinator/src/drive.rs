@@ -458,13 +458,13 @@ impl Drive {
         let attempts = std::mem::take(&mut open.attempts);
         let result = JobResult { answer, error, attempts, answered_at: None };
         let body = serde_json::to_vec(&result).unwrap_or_default();
-        self.close(open, state, body, report, now);
+        self.close(&open, state, body, report, now);
     }
 
     /// Lets go of a job that has just been taken out, with its result as JSON.
     fn close(
         &mut self,
-        open: Job,
+        open: &Job,
         state: EndState,
         body: Vec<u8>,
         report: Option<(AgentId, Attempt)>,
@@ -474,7 +474,7 @@ impl Drive {
         let running = self.scheduler.running(job);
         self.scheduler.handle(Event::Withdraw(job), now);
         self.left_flow(open.flow, job, true, now);
-        self.leave_flight(&open, running, now);
+        self.leave_flight(open, running, now);
         let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: wall_ms(), body });
         if let Some((_, waiter)) = self.waiters.remove(&job) {
             // Whoever waited may have given up.

@@ -145,7 +145,7 @@ impl Drive {
             }
             let Some(open) = self.jobs.remove(&job) else { continue };
             let body = body(&answered, &open);
-            self.close(open, EndState::Done, body, None, now);
+            self.close(&open, EndState::Done, body, None, now);
         }
     }
 

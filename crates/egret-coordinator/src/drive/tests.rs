@@ -1,6 +1,7 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
 mod forecast;
+mod sharing;
 mod stories;
 
 use super::*;
@@ -74,6 +75,7 @@ impl Stage {
     }
 
     fn turn(&mut self) {
+        self.drive.give_answers(self.now);
         self.drive.scheduler.tick(self.now);
         while let Some(command) = self.drive.scheduler.next_command() {
             self.drive.obey(command, self.now);

@@ -71,7 +71,7 @@ fn leaving_twice_changes_nothing_for_those_who_came_since() {
 }
 
 /// What happens to jobs; numbers are taken modulo what there is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happening {
     Comes {
         key: u8,
