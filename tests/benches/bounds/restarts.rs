@@ -39,7 +39,12 @@ pub(crate) async fn table() {
 async fn run(victim: Victim) -> (u64, u64) {
     let rules = Rules::new().limit(Limit::Sliding { units: UNITS, per: PER });
     let remote = WhoisRemote::new(rules).start().await.expect("loopback has a free port");
-    let mut rig = Rig::start(&service("w", remote.addr(), "quotas = [{ units = 60, per = \"60s\" }]")).await;
+    let mut rig = Rig::start(&service(
+        "w",
+        remote.addr(),
+        "quotas = [{ units = 60, per = \"60s\" }]\ncache_for = \"0s\"",
+    ))
+    .await;
     rig.agent(2);
     let first = rig.submit("service=w", names(30)).await;
     rig.await_batch(&first.id, "done", |batch| batch.done == 30).await;

@@ -84,7 +84,12 @@ async fn an_agent_that_comes_back_without_memory_does_not_overspend() {
 async fn used_after(kill: impl FnOnce(&mut Rig)) -> u32 {
     let rules = Rules::new().limit(Limit::Sliding { units: 60, per: 60 * SECOND });
     let remote = WhoisRemote::new(rules).start().await.unwrap();
-    let mut rig = Rig::start(&service("w", remote.addr(), "quotas = [{ units = 60, per = \"60s\" }]")).await;
+    let mut rig = Rig::start(&service(
+        "w",
+        remote.addr(),
+        "quotas = [{ units = 60, per = \"60s\" }]\ncache_for = \"0s\"",
+    ))
+    .await;
     rig.agent(2);
     let batch = rig.submit("service=w", names(30)).await;
     rig.await_batch(&batch.id, "done", |batch| batch.done == 30).await;

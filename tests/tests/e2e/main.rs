@@ -3,6 +3,7 @@
 
 mod backlog;
 mod bad_input;
+mod cache;
 mod deaths;
 mod forecast;
 mod http;
