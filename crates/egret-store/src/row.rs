@@ -31,7 +31,7 @@ pub struct Flow {
 /// A place in a line: the deadline in milliseconds since 1970, then the job.
 pub type Place = (u64, JobId);
 
-/// A job as accepted; never changed.
+/// A job as accepted; never changed, but for its deadline when it is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     /// Its name; the upper bits are its birth in milliseconds.
@@ -69,7 +69,7 @@ pub enum EndState {
     Cancelled = 3,
 }
 
-/// The end of a job; never changed, at most one a job.
+/// The end of a job; at most one a job, and never changed: it stands, or is taken back as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeRow {
     /// Whose end.

@@ -131,6 +131,10 @@ impl Store for SqliteStore {
         self.write(bytes, move |db| jobs::append_outcomes(db, &rows)).await
     }
 
+    async fn reopen(&self, jobs: Vec<(JobId, u64)>) -> Stored<Commit<Vec<(JobId, EndState)>>> {
+        self.write(jobs.len() * ROW, move |db| jobs::reopen(db, &jobs)).await
+    }
+
     async fn flows(&self) -> Stored<Vec<FlowKept>> {
         self.read(waiting::flows).await
     }
@@ -185,6 +189,16 @@ impl Store for SqliteStore {
 
     async fn results(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<Ended>> {
         self.read(move |db| batches::results(db, batch, after, limit)).await
+    }
+
+    async fn ended_as(
+        &self,
+        batch: BatchId,
+        states: Vec<EndState>,
+        after: u64,
+        limit: usize,
+    ) -> Stored<Vec<(u64, JobRow)>> {
+        self.read(move |db| batches::ended_as(db, batch, &states, after, limit)).await
     }
 
     async fn add_token(&self, token: TokenRow) -> Stored<Commit> {

@@ -69,6 +69,10 @@ pub trait Store: Send + Sync + 'static {
     /// Adds outcomes in this order and takes their jobs, appended before, out of the lines. A second outcome
     /// of a job is dropped silently: the first one stands.
     async fn append_outcomes(&self, outcomes: Vec<OutcomeRow>) -> Stored<Commit>;
+    /// Takes outcomes of these jobs back: each waits again, at the end of this deadline in milliseconds since 1970, and is
+    /// not counted in its batch any more. The places of those outcomes are never given again. Returns the jobs that
+    /// had one, with what it was.
+    async fn reopen(&self, jobs: Vec<(JobId, u64)>) -> Stored<Commit<Vec<(JobId, EndState)>>>;
     /// Every line in which jobs wait, in no promised order; without those of a batch that is receiving or was
     /// cancelled meanwhile. One pass over all that waits: for starts.
     async fn flows(&self) -> Stored<Vec<FlowKept>>;
@@ -102,6 +106,14 @@ pub trait Store: Send + Sync + 'static {
     async fn rejected(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<RejectedRow>>;
     /// Ended jobs of a batch in order of ending, with `seq > after`, at most `limit`.
     async fn results(&self, batch: BatchId, after: u64, limit: usize) -> Stored<Vec<Ended>>;
+    /// The same of those that ended in one of these states, without what came of them.
+    async fn ended_as(
+        &self,
+        batch: BatchId,
+        states: Vec<EndState>,
+        after: u64,
+        limit: usize,
+    ) -> Stored<Vec<(u64, JobRow)>>;
 
     /// Adds a join token; only the hash of its secret is kept.
     async fn add_token(&self, token: TokenRow) -> Stored<Commit>;

@@ -9,7 +9,7 @@ use super::column::{self, rows};
 use super::flows::Met;
 use super::jobs::{read_job, read_outcome};
 use super::waiting;
-use crate::row::{BatchEnd, BatchKept, BatchRow, EndState, Ended, OutcomeRow, RejectedRow};
+use crate::row::{BatchEnd, BatchKept, BatchRow, EndState, Ended, JobRow, RejectedRow};
 
 /// Batches with their counts; conditions follow.
 const KEPT: &str = "
@@ -28,17 +28,30 @@ pub(super) const RESULTS: &str = "
     CROSS JOIN flows f ON f.id = j.flow CROSS JOIN services s ON s.id = f.service
     WHERE o.batch = ?1 AND o.seq > ?2 ORDER BY o.seq LIMIT ?3";
 
-/// How many jobs ended how in one write, batch by batch.
+/// The places and jobs of it that ended in one of these states.
+pub(super) const ENDED_AS: &str = "
+    SELECT j.id, j.deadline_ms, j.spec, f.id, s.name, f.owner, f.class, f.egress, f.batch, o.seq
+    FROM outcomes o CROSS JOIN jobs j ON j.id = o.job
+    CROSS JOIN flows f ON f.id = j.flow CROSS JOIN services s ON s.id = f.service
+    WHERE o.batch = ?1 AND o.seq > ?2 AND (?3 >> o.state) & 1 ORDER BY o.seq LIMIT ?4";
+
+/// How many jobs ended how in one write, batch by batch; less than none if outcomes were taken back.
 #[derive(Default)]
 pub(super) struct Counts(BTreeMap<BatchId, ([i64; 4], u64)>);
 
 impl Counts {
     /// Counts an outcome that was really added.
-    pub(super) fn add(&mut self, outcome: &OutcomeRow) {
-        let Some(batch) = outcome.batch else { return };
+    pub(super) fn add(&mut self, batch: Option<BatchId>, state: EndState, ended_ms: u64) {
+        let Some(batch) = batch else { return };
         let (ended, last_ended_ms) = self.0.entry(batch).or_default();
-        ended[outcome.state as usize] += 1;
-        *last_ended_ms = outcome.ended_ms.max(*last_ended_ms);
+        ended[state as usize] += 1;
+        *last_ended_ms = ended_ms.max(*last_ended_ms);
+    }
+
+    /// Counts one that was taken back.
+    pub(super) fn take_back(&mut self, batch: Option<BatchId>, state: EndState) {
+        let Some(batch) = batch else { return };
+        self.0.entry(batch).or_default().0[state as usize] -= 1;
     }
 
     /// Adds them to what is kept.
@@ -151,6 +164,20 @@ pub(super) fn results(db: &Connection, batch: BatchId, after: u64, limit: usize)
         let (seq, outcome) = read_outcome(row, job.id)?;
         Ok(Ended { seq, job, outcome })
     })
+}
+
+/// Jobs of a batch that ended in one of these states, after a place in the order of ending.
+pub(super) fn ended_as(
+    db: &Connection,
+    batch: BatchId,
+    states: &[EndState],
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, JobRow)>> {
+    let states = states.iter().fold(0_i64, |bits, state| bits | 1 << (*state as u8));
+    let params = params![column::sought(batch.0), column::whole(after), states, column::limit(limit)];
+    let mut met = Met::default();
+    rows(db, ENDED_AS, params, |row| Ok((column::number(row, 9)?, read_job(row, &mut met)?)))
 }
 
 fn read_kept(row: &Row<'_>) -> Result<BatchKept> {

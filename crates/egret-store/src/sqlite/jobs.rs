@@ -1,4 +1,4 @@
-//! Jobs and their outcomes: added, never changed. What is open is what no outcome names.
+//! Jobs and their outcomes: added, and never changed but by [`reopen`]. What is open is what no outcome names.
 
 use egret_core::id::JobId;
 use rusqlite::types::Value;
@@ -65,10 +65,33 @@ pub(super) fn append_outcomes(db: &Connection, outcomes: &[OutcomeRow]) -> Resul
         let ended_ms = column::whole(outcome.ended_ms);
         if insert.execute(params![job, batch, outcome.state, ended_ms, outcome.body])? == 1 {
             leave.execute([job])?;
-            counts.add(outcome);
+            counts.add(outcome.batch, outcome.state, outcome.ended_ms);
         }
     }
     counts.save(db)
+}
+
+/// Takes outcomes back, and their jobs wait again, each until a deadline of its own. What is left of an outcome names no
+/// job: it holds its place, since whoever reads results reads on behind it.
+pub(super) fn reopen(db: &Connection, jobs: &[(JobId, u64)]) -> Result<Vec<(JobId, EndState)>> {
+    let mut find = db.prepare_cached("SELECT seq, batch, state FROM outcomes WHERE job = ?1")?;
+    let mut take_back =
+        db.prepare_cached("UPDATE outcomes SET job = -seq, batch = NULL, body = x'' WHERE seq = ?1")?;
+    let mut place = db.prepare_cached("UPDATE jobs SET deadline_ms = ?2 WHERE id = ?1 RETURNING flow")?;
+    let mut wait = db.prepare_cached("INSERT INTO waiting VALUES (?1, ?2, ?3)")?;
+    let (mut reopened, mut counts) = (Vec::new(), Counts::default());
+    for (job, deadline_ms) in jobs {
+        let (id, deadline_ms) = (column::id(job.0)?, column::whole(*deadline_ms));
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, column::batch_id(row, 1)?, row.get(2)?));
+        let Some((seq, batch, state)) = find.query_row([id], read).optional()? else { continue };
+        take_back.execute([seq])?;
+        let flow: i64 = place.query_row([id, deadline_ms], |row| row.get(0))?;
+        wait.execute([flow, deadline_ms, id])?;
+        counts.take_back(batch, state);
+        reopened.push((*job, state));
+    }
+    counts.save(db)?;
+    Ok(reopened)
 }
 
 /// One job.

@@ -166,7 +166,9 @@ fn no_query_reads_more_than_its_page() {
             "SEARCH f USING COVERING INDEX flow_by_parts (<expr>=? AND service=? AND owner=? AND class=? AND egress=?)",
         ],
     );
-    check_plan(&db, batches::RESULTS, &["SEARCH o USING INDEX outcomes_of_batch (batch=? AND rowid>?)"]);
+    for sql in [batches::RESULTS, batches::ENDED_AS] {
+        check_plan(&db, sql, &["SEARCH o USING INDEX outcomes_of_batch (batch=? AND rowid>?)"]);
+    }
     check_plan(&db, &batches::listing(false), &["SEARCH b USING INTEGER PRIMARY KEY (rowid<?)"]);
     check_plan(
         &db,

@@ -63,6 +63,51 @@ pub(crate) async fn a_second_outcome_is_not_counted(home: &dyn Home) {
     assert_eq!((kept.ended, kept.last_ended_ms), ([1, 1, 0, 0], Some(1_002)));
 }
 
+pub(crate) async fn a_job_asked_again_waits_as_if_it_had_never_ended(home: &dyn Home) {
+    let store = home.open();
+    open_batch(&*store, 9).await;
+    let jobs: Vec<_> = (1..=5).map(|id| job_of(id, 9)).collect();
+    append(&*store, &jobs).await;
+    end_batch(&*store, 9, closed(5)).await;
+    let states = [EndState::Failed, EndState::Done, EndState::Expired, EndState::Failed];
+    for (job, state) in jobs.iter().zip(states) {
+        end(&*store, &[end_of(job, state)]).await;
+    }
+    let states = vec![EndState::Failed, EndState::Expired];
+    let ended = store.ended_as(BatchId(9), states.clone(), 0, 2).await.unwrap();
+    assert_eq!(ended.iter().map(|(_, job)| job.id.0).collect::<Vec<_>>(), [1, 3]);
+    let rest = store.ended_as(BatchId(9), states, ended[1].0, 2).await.unwrap();
+    assert_eq!(rest.iter().map(|(_, job)| job.clone()).collect::<Vec<_>>(), [jobs[3].clone()]);
+    // One that is still open is no news.
+    let again = [(1, 700_000), (3, 600_000), (5, 800_000)].map(|(id, ms)| (JobId(id), ms));
+    let reopened = store.reopen(again.to_vec()).await.unwrap().await.unwrap();
+    assert_eq!(reopened, [(JobId(1), EndState::Failed), (JobId(3), EndState::Expired)]);
+    drop(store);
+    let store = home.open();
+    let line = line(&*store, &jobs[0].flow, 9).await;
+    let places: Vec<_> = line.iter().map(|job| (job.id.0, job.deadline_ms)).collect();
+    assert_eq!(places, [(5, 500_000), (3, 600_000), (1, 700_000)]);
+    assert_eq!(store.job(JobId(1)).await.unwrap().unwrap().outcome, None);
+    assert_eq!(store.batch(BatchId(9)).await.unwrap().unwrap().ended, [1, 1, 0, 0]);
+    end(&*store, &[end_of(&jobs[0], EndState::Done)]).await;
+    assert_eq!(store.batch(BatchId(9)).await.unwrap().unwrap().ended, [2, 1, 0, 0]);
+}
+
+pub(crate) async fn the_place_of_an_end_taken_back_is_never_given_again(home: &dyn Home) {
+    let store = home.open();
+    open_batch(&*store, 9).await;
+    let job = job_of(1, 9);
+    append(&*store, std::slice::from_ref(&job)).await;
+    end(&*store, &[end_of(&job, EndState::Failed)]).await;
+    let first = results(&*store, 9, 0, 9).await[0].0;
+    let reopened = store.reopen(vec![(JobId(1), 700_000)]).await.unwrap().await.unwrap();
+    assert_eq!((reopened.len(), results(&*store, 9, 0, 9).await.len()), (1, 0));
+    drop(store);
+    let store = home.open();
+    end(&*store, &[end_of(&job, EndState::Failed)]).await;
+    assert_eq!(results(&*store, 9, first, 9).await.len(), 1);
+}
+
 pub(crate) async fn batches_of_an_owner_are_listed_alone(home: &dyn Home) {
     let store = home.open();
     for (batch, owner) in [(1, "a"), (2, "b"), (3, "a"), (4, ""), (5, "a")] {

@@ -93,6 +93,8 @@ macro_rules! conformance {
                 the_first_end_of_a_batch_stands
                 a_cancelled_batch_discards_what_has_not_ended
                 a_second_outcome_is_not_counted
+                a_job_asked_again_waits_as_if_it_had_never_ended
+                the_place_of_an_end_taken_back_is_never_given_again
                 batches_come_newest_first
                 batches_of_an_owner_are_listed_alone
                 refused_lines_come_in_line_order;
