@@ -6,7 +6,7 @@ use egret_wire::api::{Deadline, JobState, Lookup, Priority};
 use egret_wire::value::Span;
 use serde::de::DeserializeOwned;
 
-use crate::commands::{explain, fleet, jobs, key, lookup, plan, quota, results, serve, submit, up};
+use crate::commands::{explain, fleet, jobs, key, lookup, plan, quota, results, retry, serve, submit, up};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 some lookup failed, 2 wrong usage or config, 3 cannot reach the coordinator,
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Jobs(jobs::JobsArgs),
     /// Give up a job, or what is left of a batch
     Cancel(jobs::CancelArgs),
+    /// Ask again what failed or expired in a batch
+    Retry(retry::RetryArgs),
     /// Say why a job has not been answered yet, and when it should be
     Explain(explain::ExplainArgs),
     /// Forecast what a file of targets would take; nothing is sent

@@ -9,6 +9,7 @@ pub(crate) mod lookup;
 pub(crate) mod plan;
 pub(crate) mod quota;
 pub(crate) mod results;
+pub(crate) mod retry;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod up;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Results(args) => results::run(args, &client()?, out).await,
         Command::Jobs(args) => jobs::list(args, &client()?, out).await,
         Command::Cancel(args) => jobs::cancel(&args, &client()?, out).await,
+        Command::Retry(args) => retry::run(&args, &client()?, out).await,
         Command::Explain(args) => explain::run(&args, &client()?, out).await,
         Command::Plan(args) => plan::run(&args, &client()?, out).await,
         Command::Quota(args) => quota::run(&args, &client()?, out).await,

@@ -1,10 +1,15 @@
-//! Batches: reading, listing, giving up, the lines that were not taken.
+//! Batches: reading, listing, letting rest, asking again, giving up, the lines that were not taken.
 
-use egret_wire::api::{BatchView, Page, RejectedLine};
+use std::time::Duration;
+
+use egret_wire::api::{BatchView, JobState, Page, RejectedLine};
 use reqwest::Method;
 
 use crate::client::Client;
 use crate::error::ClientError;
+
+/// How long the jobs of a batch may take to be made ready to be asked again (chosen: some fifty million).
+const RETRY_WITHIN: Duration = Duration::from_secs(3_600);
 
 impl Client {
     /// Reads one batch.
@@ -29,6 +34,33 @@ impl Client {
     /// As [`ClientError`] says; a problem `not_found` if there is none.
     pub async fn cancel_batch(&self, id: &str) -> Result<BatchView, ClientError> {
         self.read(self.request(Method::DELETE, &["v1", "batches", id])).await
+    }
+
+    /// Lets it rest until it is resumed. Harmless if it has ended.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is none.
+    pub async fn pause_batch(&self, id: &str) -> Result<BatchView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "batches", id, "pause"])).await
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is none.
+    pub async fn resume_batch(&self, id: &str) -> Result<BatchView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "batches", id, "resume"])).await
+    }
+
+    /// Asks again what ended in one of these states, failed or expired; none: in either.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is none.
+    pub async fn retry_batch(&self, id: &str, states: &[JobState]) -> Result<BatchView, ClientError> {
+        let states: Vec<_> = states.iter().map(|state| state.as_str()).collect();
+        let query = (!states.is_empty()).then(|| [("state", states.join(","))]);
+        let request = self.request(Method::POST, &["v1", "batches", id, "retry"]).query(&query);
+        self.read_within(request, RETRY_WITHIN).await
     }
 
     /// Lists the lines that were not taken, one page, from `cursor` on.

@@ -1,6 +1,8 @@
-//! Quota, agents, egresses, services, join tokens, health.
+//! Quota, agents, egresses, services, join tokens, health; bringing services or everything to a halt.
 
-use egret_wire::api::{AgentView, EgressView, Health, Page, QuotaView, ServiceView, TokenRequest, TokenView};
+use egret_wire::api::{
+    AgentView, EgressView, Health, Page, QuotaView, ServiceView, TokenRequest, TokenView, WhyRequest,
+};
 use reqwest::{Method, StatusCode};
 
 use crate::client::{ANSWER_WITHIN, Client};
@@ -47,6 +49,39 @@ impl Client {
         self.read(self.get(&["v1", "services"])).await
     }
 
+    /// Stops grants of a service until it is resumed, and says why.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such service.
+    pub async fn pause_service(&self, id: &str, why: Option<&str>) -> Result<ServiceView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "services", id, "pause"]).json(&because(why))).await
+    }
+
+    /// Starts them again.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such service.
+    pub async fn resume_service(&self, id: &str) -> Result<ServiceView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "services", id, "resume"])).await
+    }
+
+    /// Stops all grants until [`Client::start`], and says why.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn stop(&self, why: Option<&str>) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, &["v1", "stop"]).json(&because(why));
+        self.send(request.timeout(ANSWER_WITHIN)).await.map(drop)
+    }
+
+    /// Starts them again.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn start(&self) -> Result<(), ClientError> {
+        self.send(self.request(Method::POST, &["v1", "start"]).timeout(ANSWER_WITHIN)).await.map(drop)
+    }
+
     /// Makes a join token for agents; its secret is shown this once.
     ///
     /// # Errors
@@ -74,6 +109,10 @@ impl Client {
             _ => Err(self.refusal(answer).await),
         }
     }
+}
+
+fn because(why: Option<&str>) -> WhyRequest {
+    WhyRequest { why: why.map(str::to_owned) }
 }
 
 fn everything(all: bool) -> &'static [(&'static str, &'static str)] {

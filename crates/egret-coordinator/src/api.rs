@@ -17,6 +17,7 @@ mod knocks;
 mod lines;
 mod plan;
 mod quota;
+mod retry;
 mod upload;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
     pub(crate) airborne: Airborne,
+    /// Ended jobs are taken back by one request at a time.
+    pub(crate) retries: tokio::sync::Mutex<()>,
     pub(crate) estimates: Estimates,
     /// Counts the commits of outcomes.
     pub(crate) recorded: watch::Receiver<u64>,
@@ -114,6 +117,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
         .route("/v1/batches/{id}/pause", post(batches::pause))
         .route("/v1/batches/{id}/resume", post(batches::resume))
+        .route("/v1/batches/{id}/retry", post(retry::retry))
         .route("/v1/batches/{id}/results", get(batches::results))
         .route("/v1/batches/{id}/rejected", get(batches::rejected))
         .route("/v1/quota", get(quota::all))

@@ -131,6 +131,7 @@ impl Coordinator {
             sessions,
             waiters,
             airborne,
+            retries: tokio::sync::Mutex::default(),
             estimates,
             recorded: follow,
         });

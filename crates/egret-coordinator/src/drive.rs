@@ -3,6 +3,7 @@
 //! Messages come in, the scheduler decides, grants and outcomes go out. Nothing here waits for a
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
+mod again;
 mod fleet;
 mod flights;
 mod flows;
@@ -520,10 +521,7 @@ impl Drive {
             let Some(batch) = outcome.batch else { continue };
             if let Some(progress) = self.batches.get_mut(&batch) {
                 progress.unrecorded = progress.unrecorded.saturating_sub(1);
-                if progress.open() == 0 && progress.unrecorded == 0 {
-                    self.batches.remove(&batch);
-                    self.forget_order(batch);
-                }
+                self.let_go(batch);
             }
         }
     }

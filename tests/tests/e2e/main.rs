@@ -10,4 +10,5 @@ mod http;
 mod jobs;
 mod keys;
 mod quotas;
+mod retry;
 mod scopes;

@@ -27,7 +27,7 @@ const MOST_TAGS: usize = 16;
 const MOST_LABELS: usize = 16;
 const LONGEST_LABEL: usize = 256;
 /// Deadlines lie within a year.
-const LONGEST_DEADLINE: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const LONGEST_DEADLINE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A job as it is kept: the request with everything resolved.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -41,12 +41,12 @@ pub(crate) async fn show(
     Ok(Json(current(&shared, &caller, parse(&text)?).await?))
 }
 
-fn parse(text: &str) -> Result<BatchId, Failure> {
+pub(super) fn parse(text: &str) -> Result<BatchId, Failure> {
     text.parse().map_err(|_| not_found("batch", text))
 }
 
 /// A batch that this caller sees.
-async fn seen(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchKept, Failure> {
+pub(super) async fn seen(shared: &Shared, caller: &Caller, id: BatchId) -> Result<BatchKept, Failure> {
     let kept = shared.store.batch(id).await?.filter(|kept| caller.sees(&kept.batch.owner));
     kept.ok_or_else(|| not_found("batch", &id.to_string()))
 }

@@ -381,7 +381,7 @@ impl Drive {
         self.flows.orders.contains_key(&batch)
     }
 
-    fn is_cancelled(&self, batch: BatchId) -> bool {
+    pub(crate) fn is_cancelled(&self, batch: BatchId) -> bool {
         self.flows.orders.get(&batch) == Some(&BatchOrder::Cancel)
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     pub(crate) refusals: u64,
     /// Ends whose record is not on disk yet.
     pub(crate) unrecorded: u64,
+    /// Some of its ended jobs are about to be open again.
+    pub(crate) is_held: bool,
     /// Ends per second, at `second % SECONDS`.
     recent: [u64; SECONDS],
     second: u64,
@@ -36,6 +38,17 @@ impl Progress {
         self.ended[state as usize] += 1;
         self.unrecorded += 1;
         self.recent[(self.second % SECONDS as u64) as usize] += 1;
+    }
+
+    /// An end that counts no more.
+    pub(crate) fn reopen(&mut self, state: EndState) {
+        let ended = &mut self.ended[state as usize];
+        *ended = ended.saturating_sub(1);
+    }
+
+    /// Whether nothing more will be heard of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open() == 0 && self.unrecorded == 0 && !self.is_held
     }
 
     /// Jobs that have not ended.
