@@ -292,6 +292,9 @@ pub struct JobView {
     pub result: JobResult,
     /// As submitted.
     pub labels: BTreeMap<String, String>,
+    /// Which egresses it may use, as submitted; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressWish>,
     /// In results only: read on from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

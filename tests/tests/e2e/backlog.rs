@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use egret_client::JobFilter;
 use egret_testkit::{Remote, Rules, WhoisRemote};
 use egret_tests::{PATIENCE, Rig, http, names, service};
-use egret_wire::api::{BatchState, BatchView, JobState, ServiceView};
+use egret_wire::api::{BatchState, BatchView, JobState, JobView, ServiceView};
 use tokio::net::{TcpListener, TcpStream};
 
 /// More than a flow has in memory, and more than is handed over with a batch.
@@ -109,7 +109,12 @@ async fn a_wish_for_an_egress_is_kept_and_one_that_makes_no_sense_is_refused() {
     let batch: BatchView = send(format!("[{}]", jobs.join(","))).await.unwrap().json().await.unwrap();
     for job in rig.results(&batch.id).await {
         assert!(job.result.attempts.iter().all(|attempt| attempt.egress == "127.0.0.3"), "{job:?}");
+        assert_eq!(job.egress.unwrap().id.as_deref(), Some("127.0.0.3"));
     }
+    let given = "{\"tags\":[\"eu\",\"a\",\"eu\"],\"ip_version\":6,\"id\":\"2001:db8::1\"}";
+    let shown: JobView = send(job(99, given)).await.unwrap().json().await.unwrap();
+    assert_eq!(serde_json::to_string(&shown.egress).unwrap(), given, "as it was given");
+    assert_eq!(rig.client.job(&shown.id).await.unwrap().egress, shown.egress);
     for (egress, pointer) in [
         ("{\"ip_version\":5}", "/egress/ip_version"),
         ("{\"id\":\"nowhere\"}", "/egress/id"),

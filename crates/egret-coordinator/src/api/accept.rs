@@ -46,6 +46,9 @@ pub(crate) struct Spec {
     pub(crate) reference: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// In the caller's words; what holds is in the flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) egress: Option<EgressWish>,
 }
 
 /// A job that may be appended and then submitted.
@@ -88,6 +91,7 @@ pub(crate) fn accept(
         max_age: request.max_age,
         reference: request.reference,
         labels: request.labels,
+        egress: request.egress,
     };
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());

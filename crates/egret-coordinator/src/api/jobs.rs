@@ -385,6 +385,8 @@ pub(super) fn view(
         cached: result.answered_at.is_some(),
         result,
         labels: spec.labels,
+        // Those of an earlier version have no other words for it than their flow.
+        egress: spec.egress.or_else(|| serde_json::from_str(&kept.job.flow.egress).ok()),
         cursor: None,
     })
 }
