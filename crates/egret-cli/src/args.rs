@@ -6,7 +6,9 @@ use egret_wire::api::{Deadline, JobState, Lookup, Priority};
 use egret_wire::value::Span;
 use serde::de::DeserializeOwned;
 
-use crate::commands::{explain, fleet, jobs, key, lookup, plan, quota, results, retry, serve, submit, up};
+use crate::commands::{
+    explain, fleet, jobs, key, lookup, orders, plan, quota, results, retry, serve, submit, up,
+};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 some lookup failed, 2 wrong usage or config, 3 cannot reach the coordinator,
@@ -65,6 +67,14 @@ pub(crate) enum Command {
     Jobs(jobs::JobsArgs),
     /// Give up a job, or what is left of a batch
     Cancel(jobs::CancelArgs),
+    /// Let a batch or a service rest: nothing of it is sent until it is resumed
+    Pause(orders::PauseArgs),
+    /// Let it go on
+    Resume(orders::ResumeArgs),
+    /// Send nothing at all until `start`; the coordinator goes on and takes jobs
+    Stop(orders::StopArgs),
+    /// Send again
+    Start,
     /// Ask again what failed or expired in a batch
     Retry(retry::RetryArgs),
     /// Say why a job has not been answered yet, and when it should be

@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod jobs;
 pub(crate) mod key;
 pub(crate) mod lookup;
+pub(crate) mod orders;
 pub(crate) mod plan;
 pub(crate) mod quota;
 pub(crate) mod results;
@@ -36,6 +37,10 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Results(args) => results::run(args, &client()?, out).await,
         Command::Jobs(args) => jobs::list(args, &client()?, out).await,
         Command::Cancel(args) => jobs::cancel(&args, &client()?, out).await,
+        Command::Pause(args) => orders::pause(&args, &client()?, out).await,
+        Command::Resume(args) => orders::resume(&args, &client()?, out).await,
+        Command::Stop(args) => orders::stop(&args, &client()?, out).await,
+        Command::Start => orders::start(&client()?, out).await,
         Command::Retry(args) => retry::run(&args, &client()?, out).await,
         Command::Explain(args) => explain::run(&args, &client()?, out).await,
         Command::Plan(args) => plan::run(&args, &client()?, out).await,

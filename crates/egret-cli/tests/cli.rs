@@ -32,6 +32,8 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
     check(&["lookup"], 2, "<TARGET>...");
     check(&["lookup", "example.com", "--kind", "domian"], 2, "'domain'");
     check(&["submit", "-", "--output", "x"], 2, "--wait");
+    check(&["pause", "bat_1", "--why", "x"], 2, "--why is kept for services only");
+    check(&["retry", "bat_1", "--state", "done"], 2, "[possible values: failed, expired]");
     check(&["cancel", "foo"], 2, "neither a job (job_…) nor a batch (bat_…)");
     check(&["agents", "--url", "localhost:7043"], 2, "write http://HOST:PORT");
     check(&["submit", "/nonexistent/targets"], 2, "name a file of targets, or - for stdin");
@@ -77,7 +79,7 @@ fn what_an_output_file_held_survives_a_coordinator_that_is_not_there() {
 
 #[test]
 fn help_and_completions_name_every_command() {
-    let commands = "serve up demo lookup submit results jobs cancel quota agents services token completions";
+    let commands = "serve up demo lookup submit results jobs cancel pause resume stop start retry explain plan quota agents services token completions";
     let help = String::from_utf8(check(&["--help"], 0, "").stdout).unwrap();
     let script = String::from_utf8(check(&["completions", "bash"], 0, "").stdout).unwrap();
     for command in commands.split_whitespace() {

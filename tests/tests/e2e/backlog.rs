@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use egret_client::JobFilter;
 use egret_testkit::{Remote, Rules, WhoisRemote};
-use egret_tests::{PATIENCE, Rig, http, names, service};
+use egret_tests::{PATIENCE, Rig, egret, http, names, service};
 use egret_wire::api::{BatchState, BatchView, JobState, JobView, ServiceView};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -126,6 +126,32 @@ async fn a_wish_for_an_egress_is_kept_and_one_that_makes_no_sense_is_refused() {
         let text = answer.text().await.unwrap();
         assert!(text.contains(pointer), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_bring_things_to_a_halt_and_see_why_they_stand_still() {
+    let (remote, rig) = rig("{ units = 100, per = \"1s\" }").await;
+    let say = |args: &[&str]| {
+        let (code, stdout, stderr) = egret(&[args, &["--url", rig.client.url()]].concat(), &[]);
+        assert_eq!(code, 0, "{args:?}: {stderr}");
+        format!("{stdout}{stderr}")
+    };
+    assert!(say(&["pause", "w", "--why", "they are moving"]).contains("w is paused, they are moving"));
+    assert!(say(&["services"]).contains("paused, they are moving"));
+    let batch = rig.submit("service=w&lookup=whois", names(10)).await;
+    assert!(say(&["pause", &batch.id]).contains("is paused: 10 jobs of 10 open"));
+    say(&["stop", "--why", "night"]);
+    assert!(say(&["resume", "w"]).contains("w is paused, night"));
+    say(&["start"]);
+    assert!(say(&["services"]).contains(" up "));
+    let paused: BatchView = serde_json::from_str(&say(&["pause", &batch.id, "--json"])).unwrap();
+    assert_eq!((paused.state, paused.done), (BatchState::Paused, 0));
+    assert!(say(&["resume", &batch.id]).contains("goes on"));
+    assert_eq!(rig.results(&batch.id).await.len(), 10);
+    assert!(say(&["resume", &batch.id]).contains("has ended: 0 jobs of 10 open"));
+    let (code, _, stderr) = egret(&["pause", "nowhere", "--url", rig.client.url()], &[]);
+    assert_eq!(code, 1, "{stderr}");
+    drop(remote);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,8 @@ pub(crate) async fn services(client: &Client, out: &Out) -> Result<Exit, Failure
     } else if page.items.is_empty() {
         out.note("no service is configured; add a [[service]] to the config file");
     } else {
-        let headings = ["service", "protocol", "address", "quotas", "counting", "zones", "written in"];
+        let headings =
+            ["service", "state", "protocol", "address", "quotas", "counting", "zones", "written in"];
         out.text(&table(&headings, page.items.iter().map(service).collect()))?;
     }
     Ok(Exit::Done)
@@ -79,6 +80,7 @@ fn service(service: &ServiceView) -> Vec<Cell> {
     let quotas: Vec<_> = service.quotas.iter().map(rule).collect();
     vec![
         cell(&service.id),
+        verdict(standing(service), !service.paused && service.down_since.is_none()),
         cell(&service.protocol),
         cell(&service.address),
         maybe(some(&quotas)),
@@ -86,6 +88,17 @@ fn service(service: &ServiceView) -> Vec<Cell> {
         cell(some(&service.zones).unwrap_or_else(|| "any".to_owned())),
         cell(&service.origin),
     ]
+}
+
+/// Whether it is asked, and if not why, and since when.
+pub(super) fn standing(service: &ServiceView) -> String {
+    let paused = service.paused.then(|| match &service.paused_why {
+        Some(why) => format!("paused, {why}"),
+        None => "paused".to_owned(),
+    });
+    let down = service.down_since.map(|since| format!("down since {since}"));
+    let parts: Vec<_> = paused.into_iter().chain(down).collect();
+    some(&parts).unwrap_or_else(|| "up".to_owned())
 }
 
 fn some(words: &[String]) -> Option<String> {
@@ -108,4 +121,34 @@ pub(crate) async fn token(command: TokenCommand, client: &Client, out: &Out) -> 
     ));
     out.note(&format!("    egret-agent --coordinator {} --token-file FILE", client.url()));
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egret_wire::value::Time;
+
+    #[test]
+    fn a_service_says_why_it_is_not_asked() {
+        let up = ServiceView {
+            id: "w".to_owned(),
+            protocol: "whois".to_owned(),
+            address: "w.example:43".to_owned(),
+            quotas: vec![],
+            counting: "sliding".to_owned(),
+            cost: 1,
+            zones: vec![],
+            source: None,
+            terms_url: None,
+            paused: false,
+            paused_why: None,
+            down_since: None,
+            origin: "egret.toml".to_owned(),
+        };
+        assert_eq!(standing(&up), "up");
+        let down = ServiceView { down_since: Some(Time(1_000)), ..up };
+        assert_eq!(standing(&down), "down since 1970-01-01T00:00:01.000Z");
+        let both = ServiceView { paused: true, paused_why: Some("they are moving".to_owned()), ..down };
+        assert_eq!(standing(&both), "paused, they are moving, down since 1970-01-01T00:00:01.000Z");
+    }
 }
