@@ -372,12 +372,7 @@ impl Drive {
             }
             Command::Recall { attempt, job, egress } => self.recall(job, attempt, egress),
             Command::Lost { attempt, job, service, egress } => self.lose(attempt, job, service, egress, now),
-            Command::Down(service) => {
-                tracing::error!(
-                    service = self.services.name(service),
-                    "the service answers nobody; one call at a time tries whether that is over"
-                );
-            }
+            Command::Down(service) => self.down(service),
             Command::Back(service) => {
                 tracing::info!(service = self.services.name(service), "the service answers again");
             }
@@ -416,6 +411,18 @@ impl Drive {
         self.granted.insert(agent);
         if let Some(progress) = open.batch().and_then(|batch| self.batches.get_mut(&batch)) {
             progress.running += 1;
+        }
+    }
+
+    /// A service answers nobody: no job is to blame for the calls that showed it.
+    fn down(&mut self, service: ServiceId) {
+        tracing::error!(
+            service = self.services.name(service),
+            "the service answers nobody; one call at a time tries whether that is over"
+        );
+        if let Some(outage) = self.scheduler.outage(service) {
+            let asking = self.jobs.values_mut().filter(|job| job.service == service);
+            asking.for_each(|job| job.forgive(outage.since));
         }
     }
 

@@ -261,6 +261,11 @@ impl Scheduler {
         self.services[service.0 as usize].breaker.outage()
     }
 
+    /// Since when a service has answered no call, if the last one was not; an outage begins there.
+    pub fn silent_since(&self, service: ServiceId) -> Option<Instant> {
+        self.services[service.0 as usize].breaker.silent_since()
+    }
+
     /// The attempt that runs for this job, if one does.
     pub fn running(&self, job: JobId) -> Option<AttemptId> {
         match self.steps.get(&job) {

@@ -41,6 +41,8 @@ pub(crate) struct Job {
     /// The store is sure to have it, so it may be left there until its turn comes near.
     pub(crate) is_stored: bool,
     failures: u8,
+    /// How many of them were silence, and since when the service had been silent then.
+    silent: Option<(Instant, u8)>,
     /// The fingerprint of an answer in no known form: the same again, and it is what the service says.
     odd: Option<u64>,
     refused_by: Vec<(EgressId, Instant)>,
@@ -56,6 +58,15 @@ pub(crate) struct Judged {
     pub(crate) answer: Option<Answer>,
     /// Calls left by the service's own word, and for how long from the answer that holds; over HTTP only.
     pub(crate) left: Option<(u32, Duration)>,
+}
+
+/// A service that did not answer its last call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    /// Since when.
+    pub(crate) since: Instant,
+    /// It is down: it answers nobody.
+    pub(crate) is_down: bool,
 }
 
 /// What an attempt means for its job.
@@ -90,6 +101,7 @@ impl Job {
             known: None,
             is_stored: true,
             failures: 0,
+            silent: None,
             odd: None,
             refused_by: Vec::new(),
         }
@@ -136,12 +148,13 @@ impl Job {
     }
 
     /// What comes after an attempt from `egress`. `answers` tells whether an egress has answered another
-    /// job of the service since an instant.
+    /// job of the service since an instant, `silence` whether the service answers at all.
     pub(crate) fn after(
         &mut self,
         judged: Judged,
         egress: EgressId,
         answers: impl Fn(EgressId, Instant) -> bool,
+        silence: Option<Silence>,
         rng: &mut fastrand::Rng,
         now: Instant,
     ) -> Next {
@@ -190,10 +203,34 @@ impl Job {
             (CallEnd::Answered, ..) => {
                 self.failed("bad_answer", "the answer was empty or made no sense", egress, rng, now)
             }
-            (CallEnd::TimedOut, ..) => self.failed("timed_out", detail, egress, rng, now),
-            (CallEnd::Reset | CallEnd::Unreachable | CallEnd::NotSent, ..) => {
+            (CallEnd::TimedOut | CallEnd::Unreachable, ..) if silence.is_some_and(|s| s.is_down) => {
+                // Whatever it asked, it is not to blame.
+                let wait = backoff(1, rng).unwrap_or_default();
+                Next::Again(Step { not_before: now + wait, avoid: Some(egress), ..self.step() })
+            }
+            (CallEnd::TimedOut, ..) => {
+                self.note_silence(silence);
+                self.failed("timed_out", detail, egress, rng, now)
+            }
+            (CallEnd::Unreachable, ..) => {
+                self.note_silence(silence);
                 self.failed("unreachable", detail, egress, rng, now)
             }
+            (CallEnd::Reset | CallEnd::NotSent, ..) => self.failed("unreachable", detail, egress, rng, now),
+        }
+    }
+
+    /// This failure is taken back if the service turns out to be down.
+    fn note_silence(&mut self, silence: Option<Silence>) {
+        let Some(Silence { since, .. }) = silence else { return };
+        let before = self.silent.filter(|(at, _)| *at == since).map_or(0, |(_, count)| count);
+        self.silent = Some((since, before.saturating_add(1)));
+    }
+
+    /// The service is down, and has been since then: what it left unanswered costs no tries.
+    pub(crate) fn forgive(&mut self, since: Instant) {
+        if let Some((_, count)) = self.silent.take_if(|(at, _)| *at == since) {
+            self.failures = self.failures.saturating_sub(count);
         }
     }
 
@@ -327,7 +364,7 @@ mod tests {
 
     fn after(job: &mut Job, judged: Judged, egress: u32, all_answer: bool) -> Next {
         let mut rng = fastrand::Rng::with_seed(1);
-        job.after(judged, EgressId(egress), |_, _| all_answer, &mut rng, Instant::ZERO)
+        job.after(judged, EgressId(egress), |_, _| all_answer, None, &mut rng, Instant::ZERO)
     }
 
     #[test]

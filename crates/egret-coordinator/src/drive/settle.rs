@@ -13,7 +13,7 @@ use egret_wire::api::AttemptView;
 use egret_wire::value::Time;
 
 use super::Drive;
-use super::job::{Judged, Next, answer_of, outcome, settlement};
+use super::job::{Judged, Next, Silence, answer_of, outcome, settlement};
 use crate::clock::wall_ms;
 use crate::session::Outgoing;
 
@@ -123,6 +123,8 @@ impl Drive {
         let since = Duration::from_millis(judged.report.since_ms);
         let view = self.attempt_view(service, egress, &judged);
         let superseded = self.scheduler.running(job).is_some();
+        let is_down = self.scheduler.outage(service).is_some();
+        let silence = self.scheduler.silent_since(service).map(|since| Silence { since, is_down });
         let answered = &self.answered;
         let answers =
             |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
@@ -133,7 +135,7 @@ impl Drive {
             open.note(view);
         }
         let batch = open.batch();
-        let next = open.after(judged, egress, answers, &mut self.rng, now);
+        let next = open.after(judged, egress, answers, silence, &mut self.rng, now);
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
             progress.refusals += 1;
         }

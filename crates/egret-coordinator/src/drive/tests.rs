@@ -1,6 +1,7 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
 mod forecast;
+mod outage;
 mod sharing;
 mod stories;
 

@@ -8,7 +8,7 @@ use crate::id::{AttemptId, EgressId};
 use crate::time::Instant;
 
 /// Calls in a row without an answer that make an outage, from two egresses if there are two (chosen: more than a lossy
-/// minute brings, few enough to cost no job all its tries).
+/// minute brings).
 const STREAK: u32 = 6;
 /// The wait before the first trial, doubled after each that fails (chosen).
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -36,6 +36,11 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
+    /// Since when no call was answered, if the last one was not.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        (self.streak > 0).then_some(self.began)
+    }
+
     pub(super) fn outage(&self) -> Option<Outage> {
         self.open.map(|(outage, _)| outage)
     }
@@ -120,7 +125,12 @@ mod tests {
     #[test]
     fn silence_towards_several_egresses_is_an_outage_and_towards_one_of_many_is_not() {
         assert!(!silence(&mut Breaker::default(), 5, 2));
-        assert!(silence(&mut Breaker::default(), 6, 2));
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.silent_since(), None);
+        assert!(silence(&mut breaker, 6, 2));
+        assert_eq!((breaker.silent_since(), breaker.outage().unwrap().since), (Some(at(0)), at(0)));
+        breaker.answered();
+        assert_eq!(breaker.silent_since(), None);
         assert!(!silence(&mut Breaker::default(), 100, 1));
         let mut alone = Breaker::default();
         assert!((0..6).any(|n| alone.silent(attempt(n), EgressId(0), false, at(n))));
