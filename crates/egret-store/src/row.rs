@@ -269,6 +269,8 @@ pub enum KeyClaim {
     Mismatch,
     /// The answer given the first time.
     Answered(Vec<u8>),
+    /// The request was carried out, and nobody knows its answer: what it has added, a job or a batch.
+    Added(u64),
 }
 
 /// An answer kept to be given again.

@@ -234,8 +234,14 @@ impl Store for SqliteStore {
         self.read(fleet::egresses).await
     }
 
-    async fn claim_key(&self, key: String, fingerprint: [u8; 32], now_ms: u64) -> Stored<Commit<KeyClaim>> {
-        self.write(ROW + key.len(), move |db| keys::claim(db, &key, &fingerprint, now_ms)).await
+    async fn claim_key(
+        &self,
+        key: String,
+        fingerprint: [u8; 32],
+        object: u64,
+        now_ms: u64,
+    ) -> Stored<Commit<KeyClaim>> {
+        self.write(ROW + key.len(), move |db| keys::claim(db, &key, &fingerprint, object, now_ms)).await
     }
 
     async fn answer_key(&self, key: String, answer: Vec<u8>) -> Stored<Commit> {

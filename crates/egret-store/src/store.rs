@@ -133,11 +133,19 @@ pub trait Store: Send + Sync + 'static {
     /// Every egress ever seen.
     async fn egresses(&self) -> Stored<Vec<EgressRow>>;
 
-    /// Claims an idempotency key for a request whose fingerprint is given. Keys older than 24 h at `now_ms` are forgotten.
-    async fn claim_key(&self, key: String, fingerprint: [u8; 32], now_ms: u64) -> Stored<Commit<KeyClaim>>;
+    /// Claims an idempotency key for a request whose fingerprint is given, and which is to add a job or a batch of this
+    /// id. Keys older than 24 h at `now_ms` are forgotten.
+    async fn claim_key(
+        &self,
+        key: String,
+        fingerprint: [u8; 32],
+        object: u64,
+        now_ms: u64,
+    ) -> Stored<Commit<KeyClaim>>;
     /// Records the answer given under a claimed key.
     async fn answer_key(&self, key: String, answer: Vec<u8>) -> Stored<Commit>;
-    /// Gives up a claimed key whose request failed, so that it may be tried again.
+    /// Gives up a claimed key whose request failed, so that it may be tried again; unless the job is there, or the batch
+    /// and whole: then that is what the key stands for from now on. A start does so with every key left without an answer.
     async fn release_key(&self, key: String) -> Stored<Commit>;
 
     /// Keeps a word of the operator under `key`, in place of the one before; `None` takes it back.

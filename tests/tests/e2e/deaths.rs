@@ -1,11 +1,14 @@
 //! Nothing lost, never over: whatever is killed on the way.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use egret_client::JobFilter;
+use egret_core::id::BatchId;
+use egret_store::{KeyClaim, SqliteStore, Store};
 use egret_testkit::{Ban, Limit, Remote, Rules, Troubles, WhoisRemote};
-use egret_tests::{Rig, names, service};
-use egret_wire::api::{JobState, Liveness};
+use egret_tests::{PATIENCE, Rig, http, names, service};
+use egret_wire::api::{BatchView, JobState, Liveness};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -161,3 +164,81 @@ async fn an_upload_that_breaks_off_leaves_nothing_to_run() {
     assert_eq!(after.state, egret_wire::api::BatchState::Cancelled);
     assert_eq!(remote.shutdown().await.total.tally.calls, 0);
 }
+
+/// A JSON `POST /v1/jobs` with a key, and its answer: status, whether it is a repetition, id.
+async fn keyed(rig: &Rig, query: &str, body: &'static str) -> (u16, bool, String) {
+    let url = format!("http://{}/v1/jobs{query}", rig.address);
+    let request = http().post(url).header("idempotency-key", "k").header("content-type", "application/json");
+    let response = request.body(body).send().await.unwrap();
+    let is_repeated = response.headers().contains_key("idempotent-replayed");
+    let status = response.status().as_u16();
+    let object: serde_json::Value = response.json().await.unwrap();
+    (status, is_repeated, object["id"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_key_that_a_kill_cut_off_is_not_carried_out_twice() {
+    const BODY: &str = r#"{"lookup":"whois","service":"w","target":"a.example"}"#;
+    let (_remote, mut rig) = rig().await;
+    rig.client.pause_service("w", None).await.unwrap();
+    // It waits for an answer, so it is under way for as long as nothing is asked.
+    let waited = async {
+        let cut = http().post(format!("http://{}/v1/jobs?wait=10m", rig.address)).body(BODY);
+        cut.header("idempotency-key", "k").header("content-type", "application/json").send().await
+    };
+    let listed = async {
+        loop {
+            let jobs = rig.client.jobs(&JobFilter::default()).await.unwrap().items;
+            if let [job] = &jobs[..] {
+                return job.id.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let id = tokio::select! {
+        answer = waited => panic!("{answer:?}"),
+        id = listed => id,
+    };
+    rig.coordinator.kill();
+    rig.restart();
+    for _ in 0..2 {
+        assert_eq!(keyed(&rig, "", BODY).await, (202, true, id.clone()));
+    }
+    assert_eq!(keyed(&rig, "", r#"{"target":"b.example"}"#).await.0, 422, "the key is taken");
+    assert_eq!(rig.client.jobs(&JobFilter::default()).await.unwrap().items.len(), 1);
+    rig.client.resume_service("w").await.unwrap();
+    rig.await_agents(4).await;
+    let done = async {
+        while rig.client.job(&id).await.unwrap().state != JobState::Done {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done).await.unwrap();
+    assert_eq!(keyed(&rig, "?wait=10s", BODY).await, (200, true, id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_answer_a_kill_cut_off_is_not_taken_twice() {
+    const BODY: &str = r#"[{"lookup":"whois","service":"w","target":"a.example"}]"#;
+    let (_remote, mut rig) = rig().await;
+    let request = http().post(format!("http://{}/v1/jobs", rig.address)).body(BODY);
+    let request = request.header("content-type", "application/json");
+    let batch: BatchView = request.send().await.unwrap().json().await.unwrap();
+    rig.coordinator.kill();
+    // As a death between the batch and its answer would have left the key.
+    let store = SqliteStore::open(&rig.dir.path().join("data")).unwrap();
+    let id: BatchId = batch.id.parse().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let claim = store.claim_key("k".to_owned(), FINGERPRINT, id.0, now).await.unwrap().await.unwrap();
+    assert_eq!(claim, KeyClaim::Fresh);
+    drop(store);
+    rig.restart();
+    assert_eq!(keyed(&rig, "", BODY).await, (202, true, batch.id));
+    assert_eq!(rig.client.batches(None).await.unwrap().items.len(), 1);
+}
+
+/// SHA-256 of the body above.
+const FINGERPRINT: [u8; 32] = [
+    0x9e, 0x31, 0x52, 0x4e, 0x45, 0xae, 0xf5, 0x45, 0x7c, 0xc6, 0x24, 0xcb, 0x79, 0xbc, 0x4b, 0xb4, 0x98,
+    0x6a, 0xaa, 0xc0, 0x88, 0xbe, 0x1f, 0x3d, 0xb1, 0x42, 0x7f, 0x25, 0xa7, 0xad, 0x98, 0x93,
+];

@@ -57,6 +57,14 @@ pub(crate) struct Accepted {
     pub(crate) job: Job,
 }
 
+impl Accepted {
+    /// The same under a name that was given before.
+    pub(super) fn named(mut self, id: JobId) -> Self {
+        (self.row.id, self.job.id) = (id, id);
+        self
+    }
+}
+
 /// Checks and plans one request.
 ///
 /// # Errors

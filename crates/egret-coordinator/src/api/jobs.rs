@@ -10,7 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
-use egret_core::id::JobId;
+use egret_core::id::{BatchId, JobId};
 use egret_store::{EndState, JobFilter, Kept, OutcomeRow};
 use egret_wire::api::{JobRequest, JobResult, JobState, JobView, Page};
 use egret_wire::problem::{Code, Problem};
@@ -72,8 +72,8 @@ pub(crate) async fn submit(
             // In a task of its own: a caller that hangs up must not leave a job half submitted.
             let request = async move {
                 let headers = headers;
-                keys::once(&shared, caller.owner(), &headers, &bytes, || json(&shared, &caller, &bytes, wait))
-                    .await
+                let run = |id| json(&shared, &caller, &bytes, wait, id);
+                keys::once(&shared, &caller, &headers, &bytes, run).await
             };
             super::to_the_end(request).await
         }
@@ -96,6 +96,7 @@ async fn json(
     caller: &Caller,
     bytes: &[u8],
     wait: Option<Duration>,
+    id: u64,
 ) -> Result<Response, Failure> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let AtMost(items) = serde_json::from_slice(bytes)
@@ -107,10 +108,10 @@ async fn json(
             ));
         }
         let lines = items.into_iter().map(|item| upload::json_line(item.get()));
-        return upload::array(shared, caller.clone(), lines.collect()).await;
+        return upload::array(shared, caller.clone(), BatchId(id), lines.collect()).await;
     }
     let request = read_request(bytes)?;
-    let accepted = accept(shared, caller, request, None)?;
+    let accepted = accept(shared, caller, request, None)?.named(JobId(id));
     reserve(shared, 1)?;
     one(shared, accepted, wait).await
 }

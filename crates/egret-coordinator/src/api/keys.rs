@@ -6,11 +6,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use egret_core::id::{BatchId, JobId};
 use egret_store::KeyClaim;
 use egret_wire::problem::Code;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Shared};
+use super::caller::Caller;
+use super::{Failure, Shared, batches, jobs};
 use crate::clock::wall_ms;
 use crate::join::sha256;
 
@@ -26,21 +28,31 @@ struct Answer {
     body: String,
 }
 
-/// Runs `request` unless its key has been answered before.
+impl Answer {
+    fn of(status: StatusCode, location: String, view: &impl Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_string(view);
+        let body = body.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        Ok(Self { status: status.as_u16(), location: Some(location), body })
+    }
+}
+
+/// Runs `request`, which adds a job or a batch of the id that it is given, unless its key has been answered before.
 pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
     shared: &Shared,
-    owner: &str,
+    caller: &Caller,
     headers: &HeaderMap,
     body: &[u8],
-    request: impl FnOnce() -> F,
+    request: impl FnOnce(u64) -> F,
 ) -> Result<Response, Failure> {
-    let Some(value) = headers.get(HEADER) else { return request().await };
+    // Named before anything is written, so that the key stands for what the request adds even if it dies on the way.
+    let object = shared.next_id();
+    let Some(value) = headers.get(HEADER) else { return request(object).await };
     let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST).ok_or_else(|| {
         Failure::new(Code::InvalidField, "an Idempotency-Key is 1 to 255 visible ASCII characters")
             .at("/Idempotency-Key")
     })?;
-    let key = owned(owner, key);
-    match shared.store.claim_key(key.clone(), sha256(body), wall_ms()).await?.await? {
+    let key = owned(caller.owner(), key);
+    match shared.store.claim_key(key.clone(), sha256(body), object, wall_ms()).await?.await? {
         KeyClaim::Fresh => {}
         KeyClaim::InFlight => {
             return Err(Failure::new(
@@ -55,8 +67,9 @@ pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
             ));
         }
         KeyClaim::Answered(bytes) => return replay(&bytes),
+        KeyClaim::Added(object) => return added(shared, caller, object).await,
     }
-    let answered = match request().await {
+    let answered = match request(object).await {
         Ok(response) => keep(shared, key.clone(), response).await,
         Err(failure) => Err(failure),
     };
@@ -86,9 +99,26 @@ async fn keep(shared: &Shared, key: String, response: Response) -> Result<Respon
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
+/// What a request has added that died before its answer was kept, as it is now.
+async fn added(shared: &Shared, caller: &Caller, object: u64) -> Result<Response, Failure> {
+    let (job, batch) = (JobId(object), BatchId(object));
+    let answer = if shared.store.job(job).await?.is_some() {
+        let view = jobs::current(shared, caller, &job.to_string()).await?;
+        let status = if view.state.has_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
+        Answer::of(status, format!("/v1/jobs/{job}"), &view)?
+    } else {
+        let view = batches::current(shared, caller, batch).await?;
+        Answer::of(StatusCode::ACCEPTED, format!("/v1/batches/{batch}"), &view)?
+    };
+    Ok(repeated(answer))
+}
+
 fn replay(bytes: &[u8]) -> Result<Response, Failure> {
     let damaged = |_| Failure::new(Code::Internal, "the first answer to this key is damaged");
-    let Answer { status, location, body } = serde_json::from_slice(bytes).map_err(damaged)?;
+    serde_json::from_slice(bytes).map_err(damaged).map(repeated)
+}
+
+fn repeated(Answer { status, location, body }: Answer) -> Response {
     let mut response = (StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -96,5 +126,5 @@ fn replay(bytes: &[u8]) -> Result<Response, Failure> {
     if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
         headers.insert(LOCATION, location);
     }
-    Ok(response)
+    response
 }

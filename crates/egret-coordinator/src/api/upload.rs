@@ -50,9 +50,10 @@ pub(super) fn json_line(text: &str) -> Read {
 pub(super) async fn array(
     shared: &Arc<Shared>,
     caller: Caller,
+    id: BatchId,
     requests: Vec<Read>,
 ) -> Result<Response, Failure> {
-    let mut batch = Receiving::open(Arc::clone(shared), caller).await?;
+    let mut batch = Receiving::open(Arc::clone(shared), caller, id).await?;
     for request in requests {
         batch.line(request).await?;
     }
@@ -79,7 +80,8 @@ pub(super) async fn stream(
         }
         Lines::Targets => Said::All(Box::new(options(query)?)),
     };
-    let mut batch = Receiving::open(shared, caller).await?;
+    let id = BatchId(shared.next_id());
+    let mut batch = Receiving::open(shared, caller, id).await?;
     let mut lines = LineReader::new(body);
     while let Some(line) = lines.next().await? {
         batch.bytes(&line, &options).await?;
@@ -164,8 +166,7 @@ struct Receiving {
 }
 
 impl Receiving {
-    async fn open(shared: Arc<Shared>, caller: Caller) -> Result<Self, Failure> {
-        let id = BatchId(shared.next_id());
+    async fn open(shared: Arc<Shared>, caller: Caller, id: BatchId) -> Result<Self, Failure> {
         let created_ms = wall_ms();
         let commit =
             shared.store.open_batch(BatchRow { id, owner: caller.owner().to_owned(), created_ms }).await?;

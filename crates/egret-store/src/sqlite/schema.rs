@@ -5,8 +5,11 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 use super::column;
 
 /// In order; one is added, none is ever changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_flows.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_flows.sql"),
+    include_str!("../../migrations/0003_keys.sql"),
+];
 
 /// "egrt", as the first migration writes it.
 const APPLICATION_ID: i64 = 0x6567_7274;

@@ -2,15 +2,15 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{batches, column};
+use super::{batches, column, keys};
 use crate::row::Start;
 
-/// Counts the start, cancels uploads that broke off, and frees keys in flight.
+/// Counts the start, cancels uploads that broke off, and settles keys in flight.
 pub(super) fn begin(db: &Connection, now_ms: u64) -> Result<Start> {
     let number =
         db.prepare_cached("INSERT INTO starts (at_ms) VALUES (?1)")?.insert([column::whole(now_ms)])?;
     batches::cancel_unfinished(db)?;
-    db.execute("DELETE FROM keys WHERE answer IS NULL", [])?;
+    keys::settle(db)?;
     Ok(Start { number: u32::try_from(number).unwrap_or(u32::MAX), last_id: last_id(db)? })
 }
 

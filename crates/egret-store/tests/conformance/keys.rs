@@ -5,6 +5,7 @@ use std::sync::Arc;
 use egret_store::{KeyClaim, Store};
 
 use crate::Home;
+use crate::rows::*;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -53,6 +54,34 @@ pub(crate) async fn a_key_is_forgotten_after_a_day(home: &dyn Home) {
     assert_eq!(claim(&*store, "k", 2, 6 + DAY_MS).await, KeyClaim::Fresh);
 }
 
+pub(crate) async fn a_key_stands_for_what_its_request_has_added(home: &dyn Home) {
+    let store = home.open();
+    for (key, object) in [("job", 1), ("batch", 8), ("broken batch", 9), ("nothing", 10), ("failed", 11)] {
+        assert_eq!(claim_for(&*store, key, 1, object, 0).await, KeyClaim::Fresh);
+    }
+    append(&*store, &[job(1), job_of(2, 8), job_of(3, 9), job(11)]).await;
+    for batch in [8, 9] {
+        open_batch(&*store, batch).await;
+    }
+    end_batch(&*store, 8, closed(1)).await;
+    assert_eq!(claim_for(&*store, "job", 1, 20, 0).await, KeyClaim::InFlight);
+    // A request that failed when its job was in.
+    release(&*store, "failed").await;
+    assert_eq!(claim_for(&*store, "failed", 1, 20, 0).await, KeyClaim::Added(11));
+    drop(store);
+    let store = home.open();
+    store.begin(0).await.unwrap();
+    for (key, claim) in [
+        ("job", KeyClaim::Added(1)),
+        ("batch", KeyClaim::Added(8)),
+        ("broken batch", KeyClaim::Fresh),
+        ("nothing", KeyClaim::Fresh),
+    ] {
+        assert_eq!(claim_for(&*store, key, 1, 20, 0).await, claim, "{key}");
+    }
+    assert_eq!(claim_for(&*store, "job", 2, 20, 0).await, KeyClaim::Mismatch);
+}
+
 pub(crate) async fn one_of_many_claims_at_once_is_fresh(home: &dyn Home) {
     let store: Arc<dyn Store> = home.open().into();
     let claims: Vec<_> = (0..30)
@@ -72,7 +101,11 @@ pub(crate) async fn one_of_many_claims_at_once_is_fresh(home: &dyn Home) {
 }
 
 async fn claim(store: &dyn Store, key: &str, fingerprint: u8, now_ms: u64) -> KeyClaim {
-    store.claim_key(key.into(), [fingerprint; 32], now_ms).await.unwrap().await.unwrap()
+    claim_for(store, key, fingerprint, 1, now_ms).await
+}
+
+async fn claim_for(store: &dyn Store, key: &str, fingerprint: u8, object: u64, now_ms: u64) -> KeyClaim {
+    store.claim_key(key.into(), [fingerprint; 32], object, now_ms).await.unwrap().await.unwrap()
 }
 
 async fn answer(store: &dyn Store, key: &str, answer: &[u8]) {

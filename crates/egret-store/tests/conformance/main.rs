@@ -112,6 +112,7 @@ macro_rules! conformance {
                 another_fingerprint_is_a_mismatch
                 a_released_key_is_fresh_again
                 a_key_is_forgotten_after_a_day
+                a_key_stands_for_what_its_request_has_added
                 one_of_many_claims_at_once_is_fresh;
             answers:
                 an_answer_is_found_by_its_key_after_a_restart

@@ -42,11 +42,11 @@ pub(crate) async fn a_start_cancels_what_was_still_receiving(home: &dyn Home) {
 
 pub(crate) async fn a_start_frees_keys_left_in_flight(home: &dyn Home) {
     let store = home.open();
-    store.claim_key("k".into(), [1; 32], 0).await.unwrap().await.unwrap();
+    store.claim_key("k".into(), [1; 32], 7, 0).await.unwrap().await.unwrap();
     drop(store);
     let store = home.open();
     store.begin(0).await.unwrap();
-    let claim = store.claim_key("k".into(), [2; 32], 0).await.unwrap().await.unwrap();
+    let claim = store.claim_key("k".into(), [2; 32], 8, 0).await.unwrap().await.unwrap();
     assert_eq!(claim, KeyClaim::Fresh);
 }
 
