@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use egret_testkit::{Rules, WhoisRemote};
 use egret_tests::{Process, Rig, egret, program, service};
+use egret_wire::api::BatchView;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -93,6 +94,18 @@ async fn every_kind_of_bad_request_has_its_own_code() {
     api.check("image/png", "x", 415, "unsupported_media_type", None).await;
     api.check("text/plain", "a".repeat((1 << 20) + 10), 413, "too_large", None).await;
     api.check("application/x-ndjson", "a".repeat((1 << 20) + 10), 413, "too_large", None).await;
+    for (query, line) in [
+        ("?lookup=whois&service=w", "a.example"),
+        ("", r#"{"lookup":"whois","service":"w","target":"a.example"}"#),
+    ] {
+        let media = if query.is_empty() { "application/x-ndjson" } else { "text/plain" };
+        let body = format!("{line}\n{}\n{line}\n", "a".repeat(3 << 20));
+        let sent =
+            api.http.post(api.url(&format!("/v1/jobs{query}"))).header("content-type", media).body(body);
+        let batch: BatchView = sent.send().await.unwrap().json().await.unwrap();
+        let refused: Vec<_> = batch.rejected.iter().map(|line| (line.line, &*line.code)).collect();
+        assert_eq!((batch.jobs_total, refused), (2, vec![(2, "too_large")]), "it takes no other with it");
+    }
     let deep = "[".repeat(100_000);
     api.check(json, deep, 400, "invalid_json", None).await;
     let good = api.http.post(api.url("/v1/jobs")).header("content-type", json);

@@ -194,6 +194,9 @@ async fn a_plan_that_cannot_be_made_says_why() {
         assert_eq!(ask(query, media, names(1)).await, (code.0, code.1.to_owned()), "{query}");
     }
     assert_eq!(ask("service=w", text, "x".repeat(2 << 20)).await, (413, "too_large".to_owned()));
+    let long = format!("a.example\n{}\nb.example\n", "x".repeat(2 << 20));
+    let plan = rig.client.plan(std::io::Cursor::new(long), &options(), &[]).await.unwrap();
+    assert_eq!((plan.calls, plan.rejected_total, plan.rejected[0].line), (2, 1, 2));
     let (code, _, said) = egret(&["--url", &format!("http://{}", rig.address), "plan", "/nowhere"], &[]);
     assert_eq!(code, 2, "{said}");
     // With nobody up, only more addresses have an end.

@@ -113,23 +113,23 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
     let mut count = Count::default();
     let mut lines = LineReader::new(body);
     while let Some(line) = lines.next().await? {
-        if line.iter().all(u8::is_ascii_whitespace) {
+        if line.as_ref().is_ok_and(|line| line.iter().all(u8::is_ascii_whitespace)) {
             continue;
         }
-        let target = std::str::from_utf8(&line)
-            .map_err(|_| Failure::new(Code::InvalidTarget, "the line is not UTF-8"));
-        let planned = target.and_then(|target| {
+        let planned = line.and_then(|line| {
+            let target = std::str::from_utf8(&line)
+                .map_err(|_| Failure::new(Code::InvalidTarget, "the line is not UTF-8"))?;
             let (kind, service) = (kind(options.lookup), options.service.as_deref());
             let step = shared.services.catalogue.plan(kind, target, service, options.exact)?;
             let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
             caller.check_service(shared.services.name(service))?;
-            Ok(service)
+            Ok((service, line.len()))
         });
         match planned {
-            Ok(service) => {
+            Ok((service, bytes)) => {
                 let asked = count.by_service.entry(service).or_default();
                 asked.calls += 1;
-                asked.target_bytes += line.len() as u64;
+                asked.target_bytes += bytes as u64;
             }
             Err(Failure(problem)) => {
                 count.rejected_total += 1;

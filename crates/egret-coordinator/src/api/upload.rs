@@ -84,7 +84,10 @@ pub(super) async fn stream(
     let mut batch = Receiving::open(shared, caller, id).await?;
     let mut lines = LineReader::new(body);
     while let Some(line) = lines.next().await? {
-        batch.bytes(&line, &options).await?;
+        match line {
+            Ok(line) => batch.bytes(&line, &options).await?,
+            Err(failure) => batch.line(Err(failure)).await?,
+        }
     }
     batch.close().await
 }
