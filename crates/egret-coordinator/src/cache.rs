@@ -21,7 +21,7 @@ const FRONT: u64 = 32 << 20;
 /// What an answer takes in the map besides its body; a fair guess.
 const OVERHEAD: u64 = 128;
 /// Jobs of many that are looked up together.
-const PIECE: usize = 1_000;
+pub(crate) const PIECE: usize = 1_000;
 /// Bytes of answers read together for many jobs, and of all such answers until their jobs have ended; chosen.
 const PIECE_BYTES: usize = 4 << 20;
 const ROOM: usize = 32 << 20;
@@ -64,7 +64,12 @@ impl Reuse {
 
     /// Whether it takes this answer. One from the future is of unknown age: the clock went back.
     pub(crate) fn takes(&self, answered: &Answered, now_ms: u64) -> bool {
-        let age = now_ms.checked_sub(answered.answered_ms).map(Duration::from_millis);
+        self.takes_one_of(answered.answered_ms, now_ms)
+    }
+
+    /// The same of an answer that was given then.
+    fn takes_one_of(&self, answered_ms: u64, now_ms: u64) -> bool {
+        let age = now_ms.checked_sub(answered_ms).map(Duration::from_millis);
         self.shares() && age.is_some_and(|age| age <= self.max_age)
     }
 }
@@ -158,6 +163,24 @@ impl Cache {
             self.put(reuse.key, &answered);
             job.known = reuse.takes(&answered, wall_ms()).then_some(answered);
         }
+    }
+
+    /// How many of so many questions have an answer that is taken; no answer is read for it.
+    pub(crate) async fn known(&self, asked: Vec<Reuse>) -> u64 {
+        let (now_ms, all) = (wall_ms(), asked.len());
+        let in_front = |reuse: &Reuse| {
+            self.front.peek(&reuse.key).is_some_and(|answered| reuse.takes(&answered, now_ms))
+        };
+        let rest: Vec<Reuse> = asked.into_iter().filter(|reuse| !in_front(reuse)).collect();
+        let keys = rest.iter().map(|reuse| reuse.key.0.to_vec()).collect();
+        let stored = self.store.answered(keys).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                "a plan counts calls that need not be made, since the cache cannot be read: {error}"
+            );
+            Vec::new()
+        });
+        let taken = |(reuse, at): &(&Reuse, Option<u64>)| at.is_some_and(|at| reuse.takes_one_of(at, now_ms));
+        (all - rest.len() + rest.iter().zip(stored).filter(taken).count()) as u64
     }
 
     /// Takes the next of many jobs, each with its answer if there is one; `job` finds it in an item. Waits while too

@@ -277,6 +277,10 @@ impl Store for SqliteStore {
         self.read(move |db| answers::answers(db, &keys, most)).await
     }
 
+    async fn answered(&self, keys: Vec<Vec<u8>>) -> Stored<Vec<Option<u64>>> {
+        self.read(move |db| answers::answered(db, &keys)).await
+    }
+
     async fn check(&self) -> Stored<()> {
         let written = self.write(ROW, starts::write_check).await?.await?;
         let read = self.read(starts::read_check).await?;

@@ -165,6 +165,9 @@ pub trait Store: Send + Sync + 'static {
     /// `most` bytes together. To go on, ask for the rest.
     async fn answers(&self, keys: Vec<Vec<u8>>, most: usize) -> Stored<Vec<Option<AnswerRow>>>;
 
+    /// When the answers under these keys were given, in their order, in milliseconds since 1970.
+    async fn answered(&self, keys: Vec<Vec<u8>>) -> Stored<Vec<Option<u64>>>;
+
     /// Deletes nothing, checks that a row can be written and read: for readiness.
     async fn check(&self) -> Stored<()>;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use egret_client::UploadOptions;
 use egret_testkit::{Remote, Rules, WhoisRemote};
 use egret_tests::{Rig, egret, names, service};
 use egret_wire::api::{JobRequest, JobState, JobView, Lookup, Priority};
@@ -190,4 +191,32 @@ async fn a_wrong_age_is_told_with_its_place_and_the_command_line_knows_ages() {
     let (code, out, said) = egret(&args, &[]);
     assert_eq!(code, 0, "{out}{said}");
     assert_eq!(calls(remote).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_counts_no_call_for_what_is_known() {
+    let (remote, mut rig) = rig("", QUOTA).await;
+    let batch = rig.submit("service=w", names(1_200)).await;
+    rig.await_batch(&batch.id, "done", |batch| batch.done == 1_200).await;
+    let plan = async |rig: &Rig, count, max_age: Option<Duration>| {
+        let max_age = max_age.map(Span);
+        let options = UploadOptions { service: Some("w".to_owned()), max_age, ..UploadOptions::default() };
+        let plan = rig.client.plan(std::io::Cursor::new(names(count)), &options, &[1]).await.unwrap();
+        let service = &plan.services[0];
+        assert_eq!((plan.calls, plan.cached), (service.calls, service.cached));
+        (plan.calls, plan.cached, plan.finish_estimate.is_some())
+    };
+    assert_eq!(plan(&rig, 2_500, None).await, (1_300, 1_200, true));
+    assert_eq!(plan(&rig, 2_500, Some(Duration::ZERO)).await, (2_500, 0, true));
+    // From the disk, and while nothing can be asked.
+    rig.coordinator.kill();
+    rig.restart();
+    rig.client.pause_service("w", None).await.unwrap();
+    assert_eq!(plan(&rig, 1_200, None).await, (0, 1_200, true));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(plan(&rig, 1_200, Some(Duration::from_millis(1))).await, (1_200, 0, false), "too old");
+    let args = ["plan", "-", "--service", "w", "--max-age", "367d", "--url", rig.client.url()];
+    let (code, _, stderr) = egret(&args, &[]);
+    assert!(code == 2 && stderr.contains("366 days"), "{stderr}");
+    drop(remote);
 }

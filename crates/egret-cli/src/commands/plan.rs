@@ -6,10 +6,10 @@ use clap::Args;
 use comfy_table::Cell;
 use egret_client::{Client, UploadOptions};
 use egret_wire::api::{Lookup, Plan, Priority, ServicePlan};
-use egret_wire::value::Time;
+use egret_wire::value::{Span, Time};
 
 use super::submit::{nothing_taken, read, tell_rejected};
-use crate::args::{kind_parser, priority_parser};
+use crate::args::{kind_parser, priority_parser, span};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::table::{ahead, cell, counted, maybe, rule, table, verdict};
@@ -31,6 +31,9 @@ pub(crate) struct PlanArgs {
     /// Ask for targets as they are, not for their registrable names
     #[arg(long)]
     exact: bool,
+    /// Count on answers from the cache up to this old; 0s on none [default: as the services are configured]
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    max_age: Option<Span>,
     /// Tell the end with so many more addresses as well; several with commas
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2, 4])]
     more: Vec<u32>,
@@ -44,11 +47,11 @@ pub(crate) async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<E
         priority: args.priority,
         deadline: None,
         exact: args.exact,
-        max_age: None,
+        max_age: args.max_age,
     };
     let plan = client.plan(read(&args.file).await?, &options, &args.more).await?;
     tell_rejected(&plan.rejected, plan.rejected_total, out);
-    if plan.calls == 0 {
+    if plan.calls + plan.cached == 0 {
         return Err(nothing_taken(&args.file, plan.rejected_total));
     }
     if out.json {
@@ -61,8 +64,13 @@ pub(crate) async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<E
 
 /// A row for each service, and a line for all of them.
 fn picture(plan: &Plan) -> String {
-    let mut headings =
-        vec![">calls".to_owned(), ">ahead".to_owned(), ">egresses".to_owned(), "bottleneck".to_owned()];
+    let mut headings = vec![
+        ">calls".to_owned(),
+        ">cached".to_owned(),
+        ">ahead".to_owned(),
+        ">egresses".to_owned(),
+        "bottleneck".to_owned(),
+    ];
     headings.insert(0, "service".to_owned());
     headings.push("done".to_owned());
     let more = plan.services.first().map(|service| &service.with_more[..]).unwrap_or_default();
@@ -73,9 +81,13 @@ fn picture(plan: &Plan) -> String {
         || "when all of it is done cannot be foreseen".to_owned(),
         |at| format!("all of it done {}, at {at}", ahead(at, plan.at)),
     );
+    let known = match plan.cached {
+        0 => String::new(),
+        known => format!(", {known} more answered from the cache"),
+    };
     let disk = plan.disk_bytes as f64 / f64::from(1 << 20);
     format!(
-        "{}\n\n{}, about {disk:.1} MiB on disk, {done}",
+        "{}\n\n{}{known}, about {disk:.1} MiB on disk, {done}",
         table(&headings, rows),
         counted(plan.calls, "call")
     )
@@ -91,6 +103,7 @@ fn row(service: &ServicePlan, now: Time) -> Vec<Cell> {
     let mut row = vec![
         cell(&service.service),
         cell(service.calls),
+        cell(service.cached),
         cell(service.ahead),
         cell(service.egresses),
         maybe(service.bottleneck.as_ref().map(rule)),
@@ -112,6 +125,7 @@ mod tests {
         let service = ServicePlan {
             service: "whois.example".to_owned(),
             calls: 1_000,
+            cached: 40,
             ahead: 20,
             egresses: 2,
             paused: false,
@@ -122,6 +136,7 @@ mod tests {
         let stuck = ServicePlan {
             service: "w".to_owned(),
             paused: true,
+            cached: 0,
             bottleneck: None,
             finish_estimate: None,
             with_more: vec![],
@@ -130,6 +145,7 @@ mod tests {
         let plan = Plan {
             at: Time(1_000),
             calls: 2_000,
+            cached: 40,
             rejected: vec![],
             rejected_total: 0,
             disk_bytes: 3 << 20,
@@ -137,11 +153,11 @@ mod tests {
             services: vec![service, stuck],
         };
         let expected = "\
-SERVICE        CALLS  AHEAD  EGRESSES  BOTTLENECK  DONE         WITH 1 MORE  WITH 2 MORE
-whois.example   1000     20         2  5 per 1s    in 1 m 42 s  in 1 m 8 s   in 51 s
-w               1000     20         2  -           paused
+SERVICE        CALLS  CACHED  AHEAD  EGRESSES  BOTTLENECK  DONE         WITH 1 MORE  WITH 2 MORE
+whois.example   1000      40     20         2  5 per 1s    in 1 m 42 s  in 1 m 8 s   in 51 s
+w               1000       0     20         2  -           paused
 
-2000 calls, about 3.0 MiB on disk, when all of it is done cannot be foreseen";
+2000 calls, 40 more answered from the cache, about 3.0 MiB on disk, when all of it is done cannot be foreseen";
         assert_eq!(anstream::adapter::strip_str(&picture(&plan)).to_string(), expected);
     }
 }

@@ -76,9 +76,7 @@ pub(crate) fn accept(
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
     check_labels(&request)?;
-    if request.max_age.is_some_and(|age| age.0 > OLDEST) {
-        return Err(Failure::new(Code::InvalidField, "an age is at most 366 days").at("/max_age"));
-    }
+    check_age(&request)?;
     let egress = wish(request.egress.as_ref())?;
     let now_ms = wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
@@ -104,7 +102,7 @@ pub(crate) fn accept(
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
-    let reuse = reuse(&shared.services, service, &flow, spec.max_age, &step.question);
+    let reuse = reuse(&shared.services, service, &flow.egress, spec.max_age, &step.question);
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), step.question);
     let job = job.with_reuse(reuse);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
@@ -151,7 +149,7 @@ pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRo
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    let reuse = reuse(services, service, &row.flow, spec.max_age, &step.question);
+    let reuse = reuse(services, service, &row.flow.egress, spec.max_age, &step.question);
     let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), step.question);
     Ok(job.with_reuse(reuse))
 }
@@ -164,17 +162,17 @@ pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Prog
 }
 
 /// Which answers a job takes that it did not get itself; `None`: the service's answers are not kept.
-fn reuse(
+pub(super) fn reuse(
     services: &Services,
     service: ServiceId,
-    flow: &Flow,
+    egress: &str,
     max_age: Option<Span>,
     question: &[u8],
 ) -> Option<Reuse> {
     let config = services.config(service);
     let max_age = max_age.map_or(config.cache_for, |age| age.0);
     // Whoever says where to ask from means an answer from there.
-    let parts = [&flow.service, protocol(config.protocol), &flow.egress].map(str::as_bytes);
+    let parts = [services.name(service), protocol(config.protocol), egress].map(str::as_bytes);
     (!config.cache_for.is_zero()).then(|| Reuse { key: Key::new(&parts, question), max_age })
 }
 
@@ -226,6 +224,15 @@ pub(super) fn deadline(shared: &Shared, asked: Option<Deadline>, now_ms: u64) ->
         return Err(Failure::new(Code::InvalidField, detail).at("/deadline"));
     }
     Ok(at_ms)
+}
+
+pub(super) fn check_age(request: &JobRequest) -> Result<(), Failure> {
+    match request.max_age {
+        Some(age) if age.0 > OLDEST => {
+            Err(Failure::new(Code::InvalidField, "an age is at most 366 days").at("/max_age"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_labels(request: &JobRequest) -> Result<(), Failure> {

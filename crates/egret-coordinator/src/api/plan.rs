@@ -17,12 +17,13 @@ use egret_wire::api::{JobRequest, MorePlan, Plan, RejectedLine, ServicePlan};
 use egret_wire::problem::Code;
 use egret_wire::value::Time;
 
-use super::accept::{class, deadline, kind};
+use super::accept::{check_age, class, deadline, kind, reuse};
 use super::batches::REJECTED_SHOWN;
 use super::caller::Caller;
 use super::estimates::played;
 use super::lines::LineReader;
 use super::{Failure, Shared, shown, upload};
+use crate::cache::{Cache, PIECE, Reuse};
 use crate::clock::wall_ms;
 use crate::drive::Foresight;
 use crate::services::{Services, rule};
@@ -37,7 +38,9 @@ const ROW_BYTES: u64 = 580;
 /// What the lines ask of one service.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked {
+    /// Calls, those that the cache would spare among them.
     calls: u64,
+    cached: u64,
     target_bytes: u64,
 }
 
@@ -45,8 +48,30 @@ struct Asked {
 #[derive(Default)]
 struct Count {
     by_service: BTreeMap<ServiceId, Asked>,
+    /// Questions that the cache has not been asked about yet.
+    open: BTreeMap<ServiceId, Vec<Reuse>>,
     rejected: Vec<RejectedLine>,
     rejected_total: u64,
+}
+
+impl Count {
+    async fn add(&mut self, cache: &Cache, service: ServiceId, bytes: usize, reuse: Option<Reuse>) {
+        let asked = self.by_service.entry(service).or_default();
+        asked.calls += 1;
+        asked.target_bytes += bytes as u64;
+        let Some(reuse) = reuse.filter(Reuse::shares) else { return };
+        let open = self.open.entry(service).or_default();
+        open.push(reuse);
+        if open.len() >= PIECE {
+            asked.cached += cache.known(std::mem::take(open)).await;
+        }
+    }
+
+    async fn close(&mut self, cache: &Cache) {
+        for (service, open) in std::mem::take(&mut self.open) {
+            self.by_service.entry(service).or_default().cached += cache.known(open).await;
+        }
+    }
 }
 
 /// `POST /v1/plan`.
@@ -65,25 +90,28 @@ pub(crate) async fn plan(
     let more = more(query.remove("more").as_deref())?;
     let options = upload::options(&query)?;
     deadline(&shared, options.deadline, wall_ms())?;
+    check_age(&options)?;
     let count = count(&shared, &caller, &options, body).await?;
     let at = Time(wall_ms());
     // One at a time: each may be as much work as all services together.
     let _turn = shared.estimates.plans.lock().await;
-    let (mut services, mut disk_bytes) = (Vec::new(), 0);
+    let (mut services, mut cached, mut disk_bytes) = (Vec::new(), 0, 0);
     let (owner, class) = (caller.owner().to_owned(), class(options.priority));
     let (tenant, weight) = shared.ask(move |drive, _| drive.weight_of(&owner)).await?;
     let own = Line { class, tenant, weight: f64::from(weight), waiting: 0 };
     for (service, asked) in count.by_service {
         let foresight = shared.ask(move |drive, now| drive.foresee(service, now)).await?;
         disk_bytes += asked.target_bytes + asked.calls * (ROW_BYTES + foresight.bytes);
+        cached += asked.cached;
         let (known, more) = (Arc::clone(&shared.services), more.clone());
-        services.push(played(move || foresee(&known, service, asked.calls, own, &more, &foresight)).await?);
+        services.push(played(move || foresee(&known, service, asked, own, &more, &foresight)).await?);
     }
     services.sort_by_key(|plan| std::cmp::Reverse(plan.calls));
     let finishes: Option<Vec<Time>> = services.iter().map(|plan| plan.finish_estimate).collect();
     Ok(Json(Plan {
         at,
         calls: services.iter().map(|plan| plan.calls).sum(),
+        cached,
         rejected: count.rejected,
         rejected_total: count.rejected_total,
         disk_bytes,
@@ -123,14 +151,10 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
             let step = shared.services.catalogue.plan(kind, target, service, options.exact)?;
             let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
             caller.check_service(shared.services.name(service))?;
-            Ok((service, line.len()))
+            Ok((service, line.len(), reuse(&shared.services, service, "", options.max_age, &step.question)))
         });
         match planned {
-            Ok((service, bytes)) => {
-                let asked = count.by_service.entry(service).or_default();
-                asked.calls += 1;
-                asked.target_bytes += bytes as u64;
-            }
+            Ok((service, bytes, reuse)) => count.add(&shared.cache, service, bytes, reuse).await,
             Err(Failure(problem)) => {
                 count.rejected_total += 1;
                 if count.rejected.len() < REJECTED_SHOWN {
@@ -140,6 +164,7 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
             }
         }
     }
+    count.close(&shared.cache).await;
     Ok(count)
 }
 
@@ -147,25 +172,29 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
 fn foresee(
     services: &Services,
     service: ServiceId,
-    calls: u64,
+    asked: Asked,
     own: Line<TenantId>,
     more: &[u32],
     foresight: &Foresight,
 ) -> ServicePlan {
+    let calls = asked.calls - asked.cached;
     let mut lines = foresight.lines.clone();
     let (class, tenant) = (own.class, own.tenant);
     match lines.iter_mut().find(|line| (line.class, line.tenant) == (class, tenant)) {
         Some(line) => line.waiting += calls,
         None => lines.push(Line { waiting: calls, ..own }),
     }
-    let before = calls - 1
-        + foresight.lines.iter().find(|l| (l.class, l.tenant) == (class, tenant)).map_or(0, |l| l.waiting);
+    let waiting = |l: &&Line<TenantId>| (l.class, l.tenant) == (class, tenant);
+    let waiting = foresight.lines.iter().find(waiting).map_or(0, |line| line.waiting);
     // What is backing off comes in between as well.
     let backing_off = foresight.waiting.saturating_sub(foresight.lines.iter().map(|line| line.waiting).sum());
-    let nth = ahead(&lines, class, &tenant, before) + 1 + backing_off;
-    let finish = |forecast: &Forecast| {
-        let answered = forecast.drain(nth).answered_at(nth).filter(|_| !foresight.footing.is_at_rest);
-        answered.map(|at| foresight.time(at))
+    let last = calls.checked_sub(1);
+    let nth = last.map_or(0, |last| ahead(&lines, class, &tenant, last + waiting) + 1 + backing_off);
+    let finish = |forecast: &Forecast| match nth {
+        // All of it is known.
+        0 => Some(foresight.time(foresight.now)),
+        _ if foresight.footing.is_at_rest => None,
+        _ => forecast.drain(nth).answered_at(nth).map(|at| foresight.time(at)),
     };
     let quota = |bottleneck| {
         let quota = match bottleneck {
@@ -184,10 +213,11 @@ fn foresee(
     ServicePlan {
         service: services.name(service).to_owned(),
         calls,
+        cached: asked.cached,
         ahead: nth - calls,
         egresses: foresight.forecast.egresses() as u64,
         paused: foresight.footing.is_at_rest,
-        bottleneck: foresight.forecast.bottleneck(nth).and_then(quota),
+        bottleneck: last.and_then(|_| foresight.forecast.bottleneck(nth)).and_then(quota),
         finish_estimate: finish(&foresight.forecast),
         with_more: more.iter().map(with).collect(),
     }

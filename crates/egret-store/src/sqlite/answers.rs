@@ -69,6 +69,12 @@ pub(super) fn answers(db: &Connection, keys: &[Vec<u8>], most: usize) -> Result<
     Ok(found)
 }
 
+/// When the answers under these keys were given.
+pub(super) fn answered(db: &Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>> {
+    let mut find = db.prepare_cached("SELECT answered_ms FROM answers WHERE key = ?1")?;
+    keys.iter().map(|key| find.query_row([key], |row| column::number(row, 0)).optional()).collect()
+}
+
 /// Deletes the oldest until `excess` bytes are free, at most [`SHED`] of them; how many bytes that freed.
 fn shed(db: &Connection, excess: i64) -> Result<i64> {
     let mut oldest = db.prepare_cached(

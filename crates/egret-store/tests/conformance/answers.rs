@@ -31,6 +31,8 @@ pub(crate) async fn many_answers_come_in_the_order_of_their_keys_until_there_are
     }
     assert_eq!(store.answers(keys()[1..].to_vec(), 0).await.unwrap(), all[1..2], "at least one");
     assert_eq!(store.answers(vec![], 10).await.unwrap(), []);
+    let times = all.map(|row| row.map(|row| row.answered_ms));
+    assert_eq!(store.answered(keys()).await.unwrap(), times);
 }
 
 pub(crate) async fn the_newest_answer_of_a_key_counts(home: &dyn Home) {

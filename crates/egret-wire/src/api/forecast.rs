@@ -102,6 +102,9 @@ pub struct Plan {
     pub at: Time,
     /// Calls that all of the targets take.
     pub calls: u64,
+    /// Targets that take none, since the cache has an answer to them.
+    #[serde(default)]
+    pub cached: u64,
     /// The first hundred lines that would not be taken.
     pub rejected: Vec<RejectedLine>,
     /// All of them.
@@ -121,6 +124,9 @@ pub struct ServicePlan {
     pub service: String,
     /// Calls that the targets take.
     pub calls: u64,
+    /// Targets that take none, since the cache has an answer to them.
+    #[serde(default)]
+    pub cached: u64,
     /// Calls that wait there already and go before the last of them.
     pub ahead: u64,
     /// Egresses that are up.
