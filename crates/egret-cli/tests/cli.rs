@@ -109,3 +109,32 @@ fn a_key_is_made_without_a_coordinator_and_shown_once_beside_its_table() {
     check(&["key", "create", "--name", "a", "--service", "A"], 2, "write one such as whois.*");
     check(&["key", "create", "--name", "a", "--role", "read", "--service", "a"], 2, "leave it out");
 }
+
+#[test]
+fn keys_in_a_config_file_are_listed_and_taken_out() {
+    let file = std::env::temp_dir().join(format!("egret-keys-{}.toml", std::process::id()));
+    let path = file.to_str().unwrap();
+    let table = |name: &str| {
+        let made = check(&["key", "create", "--name", name], 0, "");
+        let said = String::from_utf8(made.stderr).unwrap();
+        format!("{}\n", &said[said.find("[[").unwrap()..])
+    };
+    let [a, b] = ["a", "b"].map(table);
+    std::fs::write(&file, format!("{a}# stays\n{b}")).unwrap();
+    let list = || String::from_utf8(check(&["key", "list", "--config", path], 0, "").stdout).unwrap();
+    let rows = list();
+    let row = rows.lines().find(|line| line.starts_with("a ")).unwrap();
+    let hash = row.split_whitespace().last().unwrap();
+    assert!(a.contains(&format!("sha256:{hash}")), "{rows}");
+    check(&["key", "revoke", "abc", "--config", path], 2, "too short");
+    check(&["key", "revoke", "0000000000000000", "--config", path], 2, "0 keys in");
+    check(&["key", "revoke", hash, "--config", path], 0, "a key of a is gone");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("\n# stays\n{b}"));
+    let shown: serde_json::Value =
+        serde_json::from_slice(&check(&["key", "list", "--config", path, "--json"], 0, "").stdout).unwrap();
+    assert_eq!((shown[0]["name"].as_str(), shown.as_array().unwrap().len()), (Some("b"), 1));
+    let rows = list();
+    let hash = rows.split_whitespace().last().unwrap();
+    check(&["key", "revoke", hash, "--config", path], 2, "it is the only key");
+    std::fs::remove_file(&file).unwrap();
+}

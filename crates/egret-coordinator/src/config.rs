@@ -10,6 +10,7 @@ mod api_key;
 mod catalogue;
 mod error;
 mod item;
+mod revoke;
 mod service;
 mod source;
 mod spelling;
@@ -31,6 +32,7 @@ use egret_wire::agent::Protocol;
 pub use api_key::{ApiKey, Role, owner_name, service_pattern};
 pub use error::{ConfigError, Position};
 use item::Item;
+pub use revoke::without_key;
 use source::{Document, Source};
 use table::Keys;
 

@@ -1,13 +1,22 @@
-//! `egret key create`: made here, without a coordinator. Only the hash goes into its config file.
+//! `egret key`: keys are made, listed and revoked here, without a coordinator. Only their hashes are in its config file.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use egret_coordinator::config::{ApiKey, Role, owner_name, service_pattern};
+use egret_coordinator::config::{ApiKey, Config, Overrides, Role, owner_name, service_pattern, without_key};
 use egret_coordinator::key::{KeyHash, NewKey};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
+use crate::table::{cell, counted, table};
+
+/// Digits of a hash that are shown, and the fewest that name a key; chosen: 48 and 32 bits.
+const SHOWN: usize = 12;
+const FEWEST: usize = 8;
 
 /// The commands of `key`.
 #[derive(Debug, Subcommand)]
@@ -27,6 +36,20 @@ pub(crate) enum KeyCommand {
         #[arg(long, value_name = "PATTERN", value_parser = service_pattern)]
         service: Vec<String>,
     },
+    /// List the keys in a config file
+    List {
+        /// The config file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Take a key out of a config file; the coordinator refuses it once it has started anew
+    Revoke {
+        /// Its hash, or the first eight or more digits of it, as `key list` shows them
+        hash: String,
+        /// The config file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 fn role_parser() -> impl TypedValueParser<Value = Role> {
@@ -36,11 +59,13 @@ fn role_parser() -> impl TypedValueParser<Value = Role> {
     })
 }
 
-/// A key as `--json` shows it: the keys of its table, and itself.
+/// A key as `--json` shows it: the keys of its table; and itself when it is made.
 #[derive(Serialize)]
 struct Shown<'a> {
-    key: &'a str,
-    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
     name: &'a str,
     hash: String,
     role: &'static str,
@@ -48,24 +73,41 @@ struct Shown<'a> {
     services: &'a [String],
 }
 
-/// Makes a key: the key itself goes to stdout, what to do with it to stderr.
-pub(crate) fn run(command: KeyCommand, out: &Out) -> Result<Exit, Failure> {
-    let KeyCommand::Create { name, role, weight, service } = command;
-    if role == Role::Read && !service.is_empty() {
-        return Err(Failure::usage("--service is without effect for a key that only reads; leave it out"));
-    }
-    let new = NewKey::make().map_err(|why| Failure::new(Exit::Failed, why))?;
-    let key = ApiKey { name, hash: KeyHash::of(new.text()), role, weight, services: service };
-    if out.json {
-        out.document(&Shown {
-            key: new.text(),
-            id: new.id(),
+impl<'a> Shown<'a> {
+    fn of(key: &'a ApiKey, new: Option<&'a NewKey>) -> Self {
+        Self {
+            key: new.map(NewKey::text),
+            id: new.map(NewKey::id),
             name: &key.name,
             hash: key.hash.to_string(),
-            role: role.as_str(),
-            weight,
+            role: key.role.as_str(),
+            weight: key.weight,
             services: &key.services,
-        })?;
+        }
+    }
+}
+
+/// Carries out a command of `key`.
+pub(crate) fn run(command: KeyCommand, out: &Out) -> Result<Exit, Failure> {
+    match command {
+        KeyCommand::Create { name, role, weight, service } => {
+            if role == Role::Read && !service.is_empty() {
+                return Err(Failure::usage(
+                    "--service is without effect for a key that only reads; leave it out",
+                ));
+            }
+            let new = NewKey::make().map_err(|why| Failure::new(Exit::Failed, why))?;
+            let hash = KeyHash::of(new.text());
+            create(&new, &ApiKey { name, hash, role, weight, services: service }, out)
+        }
+        KeyCommand::List { config } => list(&keys(&config)?, out),
+        KeyCommand::Revoke { hash, config } => revoke(&hash, &config, out),
+    }
+}
+
+fn create(new: &NewKey, key: &ApiKey, out: &Out) -> Result<Exit, Failure> {
+    if out.json {
+        out.document(&Shown::of(key, Some(new)))?;
         return Ok(Exit::Done);
     }
     out.bytes(format!("{}\n", new.text()).as_bytes())?;
@@ -76,4 +118,80 @@ pub(crate) fn run(command: KeyCommand, out: &Out) -> Result<Exit, Failure> {
     );
     steps.lines().for_each(|line| out.note(line));
     Ok(Exit::Done)
+}
+
+fn keys(config: &Path) -> Result<Vec<ApiKey>, Failure> {
+    let config = Config::load(config, &Overrides::default());
+    config.map(|config| config.api_keys).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn list(keys: &[ApiKey], out: &Out) -> Result<Exit, Failure> {
+    if out.json {
+        out.document(&keys.iter().map(|key| Shown::of(key, None)).collect::<Vec<_>>())?;
+    } else if keys.is_empty() {
+        out.note("there are no keys: programs on the coordinator's host need none, and nobody else may call");
+    } else {
+        let row = |key: &ApiKey| {
+            let services = if key.services.is_empty() { "all".to_owned() } else { key.services.join(", ") };
+            let hash: String = digits(key).chars().take(SHOWN).collect();
+            vec![cell(&key.name), cell(key.role.as_str()), cell(key.weight), cell(services), cell(hash)]
+        };
+        let headings = ["name", "role", ">weight", "services", "hash"];
+        out.text(&table(&headings, keys.iter().map(row).collect()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Its hash without the name of the algorithm.
+fn digits(key: &ApiKey) -> String {
+    let hash = key.hash.to_string();
+    hash.split_once(':').map_or(hash.clone(), |(_, digits)| digits.to_owned())
+}
+
+fn revoke(hash: &str, config: &Path, out: &Out) -> Result<Exit, Failure> {
+    let wanted = hash.trim_start_matches("sha256:").to_ascii_lowercase();
+    if wanted.len() < FEWEST {
+        return Err(Failure::usage(format!(
+            "`{hash}` is too short; give {FEWEST} digits of the hash or more"
+        )));
+    }
+    let keys = keys(config)?;
+    let matching: Vec<_> = keys.iter().filter(|key| digits(key).starts_with(&wanted)).collect();
+    let [key] = matching[..] else {
+        let many = counted(matching.len() as u64, "key");
+        return Err(Failure::usage(format!(
+            "{many} in {} begin with {wanted}; `egret key list` shows them",
+            config.display()
+        )));
+    };
+    let failed = |what: &str, error: io::Error| {
+        Failure::usage(format!("{} cannot be {what}: {error}", config.display()))
+    };
+    // Behind a link lies the file that is to change.
+    let file = config.canonicalize().map_err(|error| failed("found", error))?;
+    let text = std::fs::read_to_string(&file).map_err(|error| failed("read", error))?;
+    let rest = without_key(&text, &config.display().to_string(), key.hash).map_err(Failure::usage)?;
+    replace(&file, &rest).map_err(|error| failed("written", error))?;
+    out.note(&format!("a key of {} is gone; start the coordinator anew, until then it is good", key.name));
+    Ok(Exit::Done)
+}
+
+/// Puts a text in place of a file, whole or not at all, and whose it was.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let beside = folder.join(format!(".egret-key-{}", std::process::id()));
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+    let done = written.and_then(|mut new| {
+        let was = std::fs::metadata(file)?;
+        // The coordinator may run as somebody else.
+        fchown(&new, Some(was.uid()), Some(was.gid()))?;
+        new.set_permissions(was.permissions())?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&beside, file)
+    });
+    done.inspect_err(|_| {
+        // What is left of it, if anything.
+        let _ = std::fs::remove_file(&beside);
+    })
 }
