@@ -70,7 +70,7 @@ pub trait Store: Send + Sync + 'static {
     /// of a job is dropped silently: the first one stands.
     async fn append_outcomes(&self, outcomes: Vec<OutcomeRow>) -> Stored<Commit>;
     /// Takes outcomes of these jobs back: each waits again, at the end of this deadline in milliseconds since 1970, and is
-    /// not counted in its batch any more. The places of those outcomes are never given again. Returns the jobs that
+    /// not counted in its batch any more, which has closed. The places of those outcomes are never given again. Returns the jobs that
     /// had one, with what it was.
     async fn reopen(&self, jobs: Vec<(JobId, u64)>) -> Stored<Commit<Vec<(JobId, EndState)>>>;
     /// Every line in which jobs wait, in no promised order; without those of a batch that is receiving or was

@@ -1,6 +1,7 @@
 //! The dictionary of flows: numbers for one write, the flows themselves for one reading.
 //!
-//! Nothing is remembered between writes: a number learnt in a transaction that was rolled back would be wrong.
+//! A row stays for as long as its jobs do, ended ones too, since a job's service, owner and wish are read there: one for
+//! each batch and wish, a small part of what the jobs take. Nothing is remembered between writes: a number learnt in a transaction that was rolled back would be wrong.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

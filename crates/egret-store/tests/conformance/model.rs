@@ -18,6 +18,7 @@ const BATCHES: u64 = 3;
 enum Event {
     Append(Vec<u64>),
     End(Vec<(u64, EndState)>),
+    Reopen(Vec<u64>, u64),
     OpenBatch(u64),
     EndBatch(u64, bool),
     Answer(u8, u64),
@@ -30,6 +31,8 @@ enum Event {
 struct Twin {
     jobs: BTreeMap<u64, Kept>,
     ended: Vec<u64>,
+    /// When the last end of a batch was, whatever became of it.
+    last_ended_ms: BTreeMap<u64, u64>,
     batches: BTreeMap<u64, Option<BatchEnd>>,
     answers: BTreeMap<u8, AnswerRow>,
     orders: BTreeMap<String, String>,
@@ -61,7 +64,21 @@ impl Twin {
         if kept.outcome.is_none() {
             kept.outcome = Some(end_of(&kept.job, state));
             self.ended.push(id);
+            let end = &kept.outcome.as_ref().unwrap();
+            if let Some(batch) = end.batch {
+                let last = self.last_ended_ms.entry(batch.0).or_default();
+                *last = end.ended_ms.max(*last);
+            }
         }
+    }
+
+    /// The ends taken back, of jobs that may run.
+    fn reopen(&mut self, id: u64, deadline_ms: u64) -> Option<(JobId, EndState)> {
+        let kept = self.jobs.get_mut(&id)?;
+        let state = kept.outcome.take()?.state;
+        kept.job.deadline_ms = deadline_ms;
+        self.ended.retain(|other| *other != id);
+        Some((JobId(id), state))
     }
 
     fn end_batch(&mut self, batch: u64, end: BatchEnd) {
@@ -108,12 +125,11 @@ impl Twin {
 
     /// How the jobs of a batch ended, and when the last one did.
     fn counts(&self, batch: u64) -> ([u64; 4], Option<u64>) {
-        let (mut ended, mut last) = ([0; 4], None);
+        let mut ended = [0; 4];
         for outcome in self.results(batch).iter().filter_map(|id| self.jobs[id].outcome.as_ref()) {
             ended[outcome.state as usize] += 1;
-            last = last.max(Some(outcome.ended_ms));
         }
-        (ended, last)
+        (ended, self.last_ended_ms.get(&batch).copied())
     }
 }
 
@@ -128,6 +144,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => prop::collection::vec(1..=JOBS, 1..4).prop_map(Event::Append),
         4 => prop::collection::vec((1..=JOBS, state), 1..5).prop_map(Event::End),
+        2 => (prop::collection::vec(1..=JOBS, 1..5), 900..1_100_u64)
+            .prop_map(|(ids, at)| Event::Reopen(ids, at)),
         1 => batch.clone().prop_map(Event::OpenBatch),
         2 => (batch, any::<bool>()).prop_map(|(batch, closed)| Event::EndBatch(batch, closed)),
         1 => (0..4_u8, 0..9_u64).prop_map(|(key, at)| Event::Answer(key, at)),
@@ -160,6 +178,17 @@ async fn play(home: &dyn Home, events: Vec<Event>) {
                 let rows = ends.iter().map(|(id, state)| end_of(&row(*id), *state)).collect::<Vec<_>>();
                 end(&*store, &rows).await;
                 ends.into_iter().for_each(|(id, state)| twin.end(id, state));
+            }
+            Event::Reopen(mut ids, at) => {
+                let may_run = |kept: &Kept| {
+                    let is_closed = matches!(twin.end_of_batch(kept), Some(BatchEnd::Closed { .. }));
+                    kept.job.flow.batch.is_none() || is_closed
+                };
+                ids.retain(|id| twin.jobs.get(id).is_some_and(may_run));
+                let again = ids.iter().map(|id| (JobId(*id), at)).collect();
+                let reopened = store.reopen(again).await.unwrap().await.unwrap();
+                let expected: Vec<_> = ids.iter().filter_map(|id| twin.reopen(*id, at)).collect();
+                assert_eq!(reopened, expected);
             }
             Event::OpenBatch(batch) if !twin.batches.contains_key(&batch) => {
                 open_batch(&*store, batch).await;
