@@ -13,6 +13,7 @@
 //! says what the shell must do. Who the agents are, what a question says and how an answer is
 //! judged is absent here.
 
+mod agents;
 mod event;
 mod flow;
 mod forecast;
@@ -32,10 +33,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agents::{AgentIndex, Agents};
 pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
 use flow::Flow;
 pub use forecast::Wait;
-use lead::Lead;
 pub use lineup::{Class, Place};
 pub use outage::Outage;
 pub use selector::Selector;
@@ -84,22 +85,13 @@ struct Flight {
 
 #[derive(Debug, Default)]
 struct Egress {
-    agent: Option<AgentId>,
+    agent: Option<AgentIndex>,
     /// It is on the roster.
     is_listed: bool,
     /// Its address and tags, once an agent has come for it.
     home: Option<(IpAddr, Vec<String>)>,
     /// Services with a seat for it.
     services: Vec<ServiceId>,
-}
-
-#[derive(Debug, Default)]
-struct Agent {
-    credit: u32,
-    lead: Lead,
-    egresses: BTreeSet<EgressId>,
-    /// Seats that had budget when there was no credit.
-    starved: BTreeSet<(ServiceId, EgressId)>,
 }
 
 /// A ledger that several egresses share.
@@ -130,7 +122,7 @@ pub struct Scheduler {
     egresses: Vec<Egress>,
     /// Egresses in the order of their first coming: lanes draw never-used ones from here.
     roster: Vec<EgressId>,
-    agents: HashMap<AgentId, Agent>,
+    agents: Agents,
     steps: Map<JobId, (Step, Standing)>,
     flights: Map<AttemptId, Flight>,
     /// Attempts that were given up and may still be heard of.
@@ -155,7 +147,7 @@ impl Scheduler {
             stored: 0,
             egresses: Vec::new(),
             roster: Vec::new(),
-            agents: HashMap::new(),
+            agents: Agents::default(),
             steps: Map::default(),
             flights: Map::default(),
             lost: BTreeSet::new(),
@@ -186,9 +178,8 @@ impl Scheduler {
             Event::EgressDown(egress) => self.egress_down(egress),
             Event::Credit { agent, grants } => self.credit(agent, grants),
             Event::AgentDown(agent) => {
-                if let Some(gone) = self.agents.remove(&agent) {
-                    gone.egresses.into_iter().for_each(|egress| self.egress_down(egress));
-                }
+                let egresses = self.agents.forget(agent).into_iter().flatten();
+                egresses.for_each(|egress| self.egress_down(egress));
             }
             Event::Adopt { attempt, job, service, egress } => self.adopt(attempt, job, service, egress, now),
             Event::Remember { service, whose, snapshot } => {
@@ -355,10 +346,11 @@ impl Scheduler {
             self.roster.push(egress);
         }
         self.egress_down(egress);
+        let agent = self.agents.meet(agent);
+        self.agents.get_mut(agent).egresses.insert(egress);
         let state = self.egress(egress);
         (state.agent, state.home) = (Some(agent), Some((address, tags)));
         let (services, home) = (state.services.clone(), state.home.clone());
-        self.agents.entry(agent).or_default().egresses.insert(egress);
         for service in services {
             let state = &mut self.services[service.0 as usize];
             state.rehome(egress, home.as_ref());
@@ -383,15 +375,16 @@ impl Scheduler {
 
     fn egress_down(&mut self, egress: EgressId) {
         let Some(state) = self.egresses.get_mut(egress.0 as usize) else { return };
-        if let Some(agent) = state.agent.take().and_then(|agent| self.agents.get_mut(&agent)) {
-            agent.egresses.remove(&egress);
+        if let Some(agent) = state.agent.take() {
+            self.agents.get_mut(agent).egresses.remove(&egress);
         }
         // Steps that avoided another egress may have nowhere else to go now.
         self.touch_all();
     }
 
     fn credit(&mut self, agent: AgentId, grants: u32) {
-        let agent = self.agents.entry(agent).or_default();
+        let agent = self.agents.meet(agent);
+        let agent = self.agents.get_mut(agent);
         agent.credit = agent.credit.saturating_add(grants);
         for (service, egress) in std::mem::take(&mut agent.starved) {
             let state = &mut self.services[service.0 as usize];

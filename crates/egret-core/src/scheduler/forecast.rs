@@ -23,7 +23,7 @@ impl Scheduler {
     /// nothing until that was measured.
     pub fn way(&self, egress: EgressId) -> Duration {
         let agent = self.egresses.get(egress.0 as usize).and_then(|state| state.agent);
-        agent.and_then(|agent| self.agents.get(&agent)).map_or(Duration::ZERO, |agent| agent.lead.get())
+        agent.map_or(Duration::ZERO, |agent| self.agents.get(agent).lead.get())
     }
 
     /// What a service has waiting, by class and tenant; back-offs, and flows that are held, are left out.

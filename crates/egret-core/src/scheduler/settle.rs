@@ -27,8 +27,8 @@ impl Scheduler {
         };
         let Flight { job, service, egress, seat, shares, granted_at, .. } = flight;
         let mut lead = Duration::ZERO;
-        let agent = self.egresses[egress.0 as usize].agent;
-        if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
+        if let Some(agent) = self.egresses[egress.0 as usize].agent {
+            let agent = self.agents.get_mut(agent);
             if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
                 agent.lead.observe(now.since(granted_at).saturating_sub(at_agent));
             }

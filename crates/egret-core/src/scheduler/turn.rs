@@ -56,8 +56,8 @@ impl Scheduler {
     fn look_again(&mut self, service: ServiceId, lane: usize, id: SeatId, now: Instant) {
         let state = &mut self.services[service.0 as usize];
         let seat = &state.seats[id.0 as usize];
-        let agent = self.egresses[seat.egress.0 as usize].agent.and_then(|agent| self.agents.get(&agent));
-        let lead = agent.map_or(Duration::ZERO, |agent| agent.lead.get());
+        let agent = self.egresses[seat.egress.0 as usize].agent;
+        let lead = agent.map_or(Duration::ZERO, |agent| self.agents.get(agent).lead.get());
         match seat.ledger.ready_ahead(&state.rules.own, lead, now) {
             Ready::Now => state.lanes[lane].requeue(id),
             Ready::At(at) => state.lanes[lane].place(id, Place::Parked(at)),
@@ -140,7 +140,7 @@ impl Scheduler {
         let (lane, egress) = (&state.lanes[lane], state.seats[seat.0 as usize].egress);
         !self.roster.iter().any(|other| {
             let home = &self.egresses[other.0 as usize];
-            let agent = home.agent.and_then(|agent| self.agents.get(&agent));
+            let agent = home.agent.map(|agent| self.agents.get(agent));
             *other != egress
                 && agent.is_some_and(|agent| agent.credit > 0)
                 && lane.selector.takes_home(home.home.as_ref())
@@ -156,7 +156,7 @@ impl Scheduler {
             state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         };
-        let account = self.agents.entry(agent).or_default();
+        let account = self.agents.get_mut(agent);
         if account.credit == 0 {
             account.starved.insert((service, egress));
             state.lanes[lane].place(id, Place::Out);
@@ -181,6 +181,7 @@ impl Scheduler {
         let weight = |turn: &Turn| weights.get(&turn.tenant).copied().unwrap_or(1);
         let Some(turn) = state.take_turn(lane, picky.then_some(egress), weight) else { return Served::Unfit };
         account.credit -= 1;
+        let agent = account.id;
         self.grant(service, id, agent, turn.place.1, now);
         Served::Granted
     }

@@ -481,7 +481,8 @@ mod at_random {
                 prop_assert_eq!(scheduler.backlog(SERVICE).0, waiting);
                 if waiting > 0 && !paused {
                     let idle = (0..6).filter(|n| up[*n as usize]).map(EgressId).find(|egress| {
-                        scheduler.agents[&AgentId(u64::from(egress.0))].credit > 0
+                        let agent = scheduler.egresses[egress.0 as usize].agent;
+                        agent.is_some_and(|agent| scheduler.agents.get(agent).credit > 0)
                             && scheduler.outlook(SERVICE, *egress, now).0 == crate::ledger::Ready::Now
                     });
                     prop_assert!(idle.is_none_or(|e| !could_use(&scheduler, e)), "{:?} idles with {} waiting", idle, waiting);
