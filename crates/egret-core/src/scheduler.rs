@@ -397,8 +397,8 @@ impl Scheduler {
 
     fn adopt(&mut self, attempt: AttemptId, job: JobId, service: ServiceId, egress: EgressId, now: Instant) {
         if !self.flights.contains_key(&attempt) {
-            self.meet(service, egress);
-            self.take_off(attempt, job, service, egress, now);
+            let seat = self.meet(service, egress);
+            self.take_off(attempt, job, service, seat, now);
             // Nobody knows when it was granted: whatever it brings says nothing of rests that were remembered.
             if let Some(flight) = self.flights.get_mut(&attempt) {
                 flight.granted_at = Instant::ZERO;
@@ -429,13 +429,15 @@ impl Scheduler {
         self.touched.insert(service);
     }
 
-    /// Makes a seat for a pair unless it has one.
-    fn meet(&mut self, service: ServiceId, egress: EgressId) {
+    /// The seat of a pair; made unless it has one.
+    fn meet(&mut self, service: ServiceId, egress: EgressId) -> SeatId {
         self.egress(egress);
         let state = &mut self.egresses[egress.0 as usize];
-        if self.services[service.0 as usize].seat(egress, state.home.as_ref()).1 {
+        let (seat, is_new) = self.services[service.0 as usize].seat(egress, state.home.as_ref());
+        if is_new {
             state.services.push(service);
         }
+        seat
     }
 
     fn set_paused(&mut self, service: ServiceId, paused: bool) {

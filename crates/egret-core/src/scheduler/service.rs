@@ -72,6 +72,8 @@ pub(super) struct Service {
     by_egress: Map<EgressId, SeatId>,
     pub(super) shared: Vec<Shared>,
     by_key: BTreeMap<(usize, ScopeKey), SharedId>,
+    /// What seats share, each list once: every call keeps one.
+    lists: BTreeSet<Arc<[SharedId]>>,
     /// Attempts by the instant from which they count as lost; that is always the same time after the grant, so those
     /// that have ended are passed over when they come up.
     pub(super) overdue: VecDeque<(Instant, AttemptId)>,
@@ -103,6 +105,7 @@ impl Service {
             by_egress: Map::default(),
             shared: Vec::new(),
             by_key: BTreeMap::new(),
+            lists: BTreeSet::new(),
             overdue: VecDeque::new(),
             in_flight: 0,
             long,
@@ -162,7 +165,13 @@ impl Service {
 
     fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> Arc<[SharedId]> {
         let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
-        keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect()
+        let shares: Vec<SharedId> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
+        if let Some(known) = self.lists.get(shares.as_slice()) {
+            return Arc::clone(known);
+        }
+        let shares: Arc<[SharedId]> = shares.into();
+        self.lists.insert(Arc::clone(&shares));
+        shares
     }
 
     /// The shared budgets of whoever lives there, as far as they have come up.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::{SeatId, Service};
-use super::{Command, Flight, Scheduler, Settlement, Standing, Whose};
+use super::{Command, Flight, Scheduler, Settlement, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
 use crate::time::Instant;
 
@@ -34,9 +34,7 @@ impl Scheduler {
             }
             lead = agent.lead.get();
         }
-        if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
-            self.steps.remove(&job);
-        }
+        self.end_step(job, attempt);
         self.note(service, (egress, seat), attempt, settlement, took, now);
         let state = &mut self.services[service.0 as usize];
         state.in_flight -= 1;

@@ -1,12 +1,13 @@
 //! Steps as they come, wait in their flows, and go.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::flow::{self, Arrival, Flow, Kind};
 use super::lineup::Place;
 use super::{Command, FlowKind, Scheduler, Standing, Step};
-use crate::id::{FlowId, JobId, ServiceId};
+use crate::id::{AttemptId, FlowId, JobId, ServiceId};
 use crate::time::Instant;
 
 /// A step that avoids an egress does so for this long, no longer.
@@ -128,6 +129,15 @@ impl Scheduler {
         }
     }
 
+    /// Forgets a step that runs, unless another attempt than this runs for its job.
+    pub(super) fn end_step(&mut self, job: JobId, attempt: AttemptId) {
+        if let Entry::Occupied(entry) = self.steps.entry(job)
+            && entry.get().1 == Standing::Running(attempt)
+        {
+            entry.remove();
+        }
+    }
+
     /// Takes a waiting step out of its flow.
     pub(super) fn unline(&mut self, step: &Step, now: Instant) {
         let Some(flow) = self.flows.get_mut(&step.flow) else { return };
@@ -158,7 +168,7 @@ impl Scheduler {
         let mut places = Vec::with_capacity(steps.len());
         for step in steps {
             // What is known here is counted already, wherever it stands.
-            if let std::collections::hash_map::Entry::Vacant(entry) = self.steps.entry(step.job) {
+            if let Entry::Vacant(entry) = self.steps.entry(step.job) {
                 entry.insert((step, Standing::Waiting(None)));
                 places.push(step.place());
             }

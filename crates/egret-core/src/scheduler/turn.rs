@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::lane::Place;
 use super::lineup::Turn;
-use super::service::{SeatId, Service};
+use super::service::{Seat, SeatId, Service};
 use super::{Command, Flight, LONGEST_HOLD, Scheduler, Standing};
-use crate::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
+use crate::id::{AgentId, AttemptId, JobId, ServiceId};
 use crate::ledger::Ready;
 use crate::time::Instant;
 
@@ -199,7 +199,7 @@ impl Scheduler {
             }
             self.unline(&step, now);
         }
-        self.take_off(attempt, job, service, egress, now);
+        self.take_off(attempt, job, service, seat, now);
         self.commands.push_back(Command::Grant { attempt, job, service, egress, agent });
     }
 
@@ -224,9 +224,7 @@ impl Scheduler {
             state.change_all(egress, &shares, |ledger, limits| ledger.charge(limits, now));
             // That its agent is gone says nothing of the service.
             state.breaker.unsent(attempt);
-            if self.steps.get(&job).is_some_and(|(_, standing)| *standing == Standing::Running(attempt)) {
-                self.steps.remove(&job);
-            }
+            self.end_step(job, attempt);
             self.commands.push_back(Command::Lost { attempt, job, service, egress });
         }
     }
@@ -260,12 +258,12 @@ impl Scheduler {
         attempt: AttemptId,
         job: JobId,
         service: ServiceId,
-        egress: EgressId,
+        seat: SeatId,
         now: Instant,
     ) {
         let state = &mut self.services[service.0 as usize];
-        let Some(seat) = state.seat_of(egress) else { return };
-        let shares = Arc::clone(&state.seats[seat.0 as usize].shares);
+        let Seat { egress, ref shares, .. } = state.seats[seat.0 as usize];
+        let shares = Arc::clone(shares);
         state.reserve_all(seat, &shares, now);
         let own = &state.rules.own;
         let lost_at = now + LONGEST_HOLD + own.timeout + own.linger;
