@@ -26,6 +26,7 @@ mod service;
 mod settle;
 mod shared;
 mod steps;
+mod timers;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -42,6 +43,7 @@ pub use outage::Outage;
 pub use selector::Selector;
 use service::{SeatId, Service};
 use shared::SharedId;
+use timers::Timers;
 
 use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
 use crate::ledger::{Ledger, Ready};
@@ -127,8 +129,9 @@ pub struct Scheduler {
     flights: Map<AttemptId, Flight>,
     /// Attempts that were given up and may still be heard of.
     lost: BTreeSet<AttemptId>,
-    touched: BTreeSet<ServiceId>,
-    timers: BTreeSet<(Instant, ServiceId)>,
+    /// Services that something happened to, each once.
+    touched: Vec<ServiceId>,
+    timers: Timers,
     commands: VecDeque<Command>,
     rng: fastrand::Rng,
 }
@@ -140,6 +143,7 @@ impl Scheduler {
         Self {
             start,
             granted: 0,
+            timers: Timers::new(services.len()),
             services: services.into_iter().map(Service::new).collect(),
             flows: Map::default(),
             weights: BTreeMap::new(),
@@ -151,8 +155,7 @@ impl Scheduler {
             steps: Map::default(),
             flights: Map::default(),
             lost: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            timers: BTreeSet::new(),
+            touched: Vec::new(),
             commands: VecDeque::new(),
             rng,
         }
@@ -216,19 +219,23 @@ impl Scheduler {
 
     /// Decides: every service that something happened to, or whose time has come, gets a turn.
     pub fn tick(&mut self, now: Instant) {
-        while let Some((_, service)) = self.timers.first().copied().filter(|timer| timer.0 <= now) {
-            self.timers.pop_first();
+        while let Some(service) = self.timers.pop_due(now) {
             self.services[service.0 as usize].wake_at = None;
-            self.touched.insert(service);
+            self.touch(service);
         }
-        while let Some(service) = self.touched.pop_first() {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        for service in touched.drain(..) {
+            self.services[service.0 as usize].is_touched = false;
             self.turn(service, now);
         }
+        // No turn touches another service: what was taken is empty, and its memory is used again.
+        self.touched = touched;
     }
 
     /// When to tick again although nothing happens; `None`: nothing waits on time.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.timers.first().map(|timer| timer.0)
+        self.timers.first()
     }
 
     /// What to do next, in the order decided; to be drained before waiting.
@@ -391,7 +398,7 @@ impl Scheduler {
             if let Some(seat) = state.seat_of(egress) {
                 state.make_ready(seat);
             }
-            self.touched.insert(service);
+            self.touch(service);
         }
     }
 
@@ -408,7 +415,7 @@ impl Scheduler {
         if let Some(seat) = state.seat_of(egress) {
             state.make_ready(seat);
         }
-        self.touched.insert(service);
+        self.touch(service);
         let waits =
             self.steps.get(&job).is_some_and(|(_, standing)| !matches!(standing, Standing::Running(_)));
         if waits && let Some((step, _)) = self.steps.get(&job).copied() {
@@ -426,7 +433,7 @@ impl Scheduler {
             }
             Whose::Shared(scope, key) => self.services[service.0 as usize].change_shared(scope, key, change),
         }
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     /// The seat of a pair; made unless it has one.
@@ -445,7 +452,7 @@ impl Scheduler {
         if paused {
             self.recall(service, |_, _| true);
         }
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     fn set_stopped(&mut self, is_stopped: bool) {
@@ -454,13 +461,23 @@ impl Scheduler {
             if is_stopped {
                 self.recall(service, |_, _| true);
             }
-            self.touched.insert(service);
+            self.touch(service);
+        }
+    }
+
+    /// Has the next tick give a service a turn.
+    fn touch(&mut self, service: ServiceId) {
+        if !std::mem::replace(&mut self.services[service.0 as usize].is_touched, true) {
+            self.touched.push(service);
         }
     }
 
     fn touch_all(&mut self) {
-        let waiting = (0u32..).zip(&self.services).filter(|(_, service)| service.waiting > 0);
-        self.touched.extend(waiting.map(|(index, _)| ServiceId(index)));
+        for (index, service) in (0..).zip(&mut self.services).filter(|(_, service)| service.waiting > 0) {
+            if !std::mem::replace(&mut service.is_touched, true) {
+                self.touched.push(ServiceId(index));
+            }
+        }
     }
 }
 

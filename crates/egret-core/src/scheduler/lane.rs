@@ -52,6 +52,8 @@ pub(super) struct Lane {
     pub(super) lineup: Lineup,
     /// Flows that wait here; without any the lane may be given to another selector.
     pub(super) flows: usize,
+    /// It has no seat left for this turn.
+    pub(super) is_spent: bool,
     /// How many egresses of the roster it has looked at.
     pub(super) drawn: usize,
     /// By seat; `None` for those that are not this lane's.
@@ -76,6 +78,7 @@ impl Lane {
             selector,
             lineup: Lineup::default(),
             flows: 0,
+            is_spent: false,
             drawn: 0,
             places: Vec::new(),
             ready: Vec::new(),
@@ -177,13 +180,15 @@ impl Lane {
         }
     }
 
-    /// A shared budget may have something to spend: the next turn sees whether it has.
-    pub(super) fn open(&mut self, id: SharedId) {
+    /// A shared budget may have something to spend: the next turn sees whether it has. True if somebody waits for that.
+    pub(super) fn open(&mut self, id: SharedId) -> bool {
         let waits = |group: &Group| !group.held.is_empty() && group.place != Place::Ready;
-        if self.groups.get(&id).is_some_and(waits) {
+        let opens = self.groups.get(&id).is_some_and(waits);
+        if opens {
             self.place_group(id, Place::Ready);
             self.open.push_back(id);
         }
+        opens
     }
 
     fn place_group(&mut self, id: SharedId, place: Place) {
@@ -196,8 +201,9 @@ impl Lane {
         }
     }
 
-    /// Whatever waited for an instant until now is to be looked at.
+    /// A turn begins: whatever waited for an instant until now is to be looked at.
     pub(super) fn unpark(&mut self, now: Instant) {
+        self.is_spent = false;
         while let Some(Reverse(entry)) = self.parked.peek().copied() {
             if self.holds(entry) {
                 if entry.0 > now {
@@ -237,6 +243,12 @@ impl Lane {
                 Some(self.ready.swap_remove(taken))
             }
         }
+    }
+
+    /// Whether a turn would look at a seat.
+    pub(super) fn has_ready(&self) -> bool {
+        let stands = !self.ready.is_empty() || !self.open.is_empty();
+        stands && !self.lineup.is_empty()
     }
 
     fn let_out(&mut self) -> Option<SeatId> {

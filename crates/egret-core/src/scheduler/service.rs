@@ -66,6 +66,8 @@ pub(super) struct Service {
     pub(super) due: BTreeSet<(Instant, FlowId)>,
     /// Steps that wait, in memory or beyond, without those in back-off.
     pub(super) waiting: u64,
+    /// It gets a turn in the next tick.
+    pub(super) is_touched: bool,
     /// When its timer is set for.
     pub(super) wake_at: Option<Instant>,
     pub(super) seats: Vec<Seat>,
@@ -100,6 +102,7 @@ impl Service {
             grudges: BTreeSet::new(),
             due: BTreeSet::new(),
             waiting: 0,
+            is_touched: false,
             wake_at: None,
             seats: Vec::new(),
             by_egress: Map::default(),
@@ -286,16 +289,24 @@ impl Service {
         self.change_shares(shares, change);
     }
 
-    fn change_shares(&mut self, shares: &[SharedId], mut change: impl FnMut(&mut Ledger, &Limits)) {
+    /// True if somebody waited for one of them.
+    fn change_shares(
+        &mut self,
+        shares: &[SharedId],
+        mut change: impl FnMut(&mut Ledger, &Limits),
+    ) -> bool {
+        let mut opens = false;
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
             change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
-            self.open(*id);
+            opens |= self.open(*id);
         }
+        opens
     }
 
     /// The same for a call that has ended and is charged: that lets nothing leave earlier than was known, unless the seat
-    /// waited for it. Looked at here, while the ledger is at hand.
+    /// waited for it. Looked at here, while the ledger is at hand. True if a seat is to be looked at, or earlier than
+    /// before.
     pub(super) fn charge_all(
         &mut self,
         id: SeatId,
@@ -303,12 +314,13 @@ impl Service {
         lead: Duration,
         now: Instant,
         mut change: impl FnMut(&mut Ledger, &Limits),
-    ) {
+    ) -> bool {
         let seat = &mut self.seats[id.0 as usize];
         change(&mut seat.ledger, &self.rules.own);
         seat.is_used = true;
         seat.merit.busy = u8::try_from(seat.ledger.in_flight()).unwrap_or(u8::MAX);
         let ready = seat.ledger.ready_ahead(&self.rules.own, lead, now);
+        let mut moves = false;
         for lane in &mut self.lanes {
             match (lane.place_of(id), ready) {
                 (Some(Place::Busy), Ready::At(at)) => lane.place(id, Place::Parked(at)),
@@ -316,10 +328,17 @@ impl Service {
                     lane.place(id, Place::Parked(at));
                 }
                 (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(id),
-                _ => {}
+                _ => continue,
             }
+            moves = true;
         }
-        self.change_shares(shares, change);
+        self.change_shares(shares, change) | moves
+    }
+
+    /// Whether the end of an attempt has the next turn do something even if nothing is spent less by it: a seat stands
+    /// ready that no step wanted, or the timer was set for when this attempt would have been lost.
+    pub(super) fn needs_turn_after(&self, attempt: AttemptId) -> bool {
+        self.overdue.front().is_some_and(|entry| entry.1 == attempt) || self.lanes.iter().any(Lane::has_ready)
     }
 
     /// Whether a call may be handed to a seat's agent, and if not, which shared budget is in the way.
@@ -350,8 +369,8 @@ impl Service {
         self.lanes.iter_mut().for_each(|lane| lane.make_ready(id));
     }
 
-    fn open(&mut self, id: SharedId) {
-        self.lanes.iter_mut().for_each(|lane| lane.open(id));
+    fn open(&mut self, id: SharedId) -> bool {
+        self.lanes.iter_mut().fold(false, |opens, lane| lane.open(id) | opens)
     }
 
     pub(super) fn unpark(&mut self, now: Instant) {

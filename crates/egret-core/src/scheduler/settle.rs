@@ -38,18 +38,21 @@ impl Scheduler {
         self.note(service, (egress, seat), attempt, settlement, took, now);
         let state = &mut self.services[service.0 as usize];
         state.in_flight -= 1;
+        let mut needs_turn = settlement != Settlement::Answered || state.needs_turn_after(attempt);
         match settlement {
             Settlement::Withdrawn | Settlement::NotSent => {
                 state.change_all(egress, &shares, |ledger, _| ledger.refund());
             }
-            _ => state.charge_all(seat, &shares, lead, now, |ledger, limits| match settlement {
-                Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
-                Settlement::Answered => {
-                    ledger.charge(limits, now);
-                    ledger.recover(granted_at);
-                }
-                _ => ledger.charge(limits, now),
-            }),
+            _ => {
+                needs_turn |= state.charge_all(seat, &shares, lead, now, |ledger, limits| match settlement {
+                    Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
+                    Settlement::Answered => {
+                        ledger.charge(limits, now);
+                        ledger.recover(granted_at);
+                    }
+                    _ => ledger.charge(limits, now),
+                });
+            }
         }
         match settlement {
             Settlement::NotSent => {
@@ -62,7 +65,9 @@ impl Scheduler {
             }
             Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
         }
-        self.touched.insert(service);
+        if needs_turn {
+            self.touch(service);
+        }
     }
 
     /// An attempt that was given up and charged is heard of after all: the remote may have counted it as late as now,
@@ -89,7 +94,7 @@ impl Scheduler {
         {
             self.recall(service, |state, flight| state.rests(flight.egress, now));
         }
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     pub(super) fn spent(&mut self, service: ServiceId, egress: EgressId, calls: u32, now: Instant) {
@@ -99,7 +104,7 @@ impl Scheduler {
         state.change_all(egress, &shares, |ledger, limits| {
             ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
         });
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     /// What an attempt's end says of the service and of the egress.
@@ -125,6 +130,7 @@ impl Scheduler {
                 }
                 if state.breaker.answered() {
                     self.commands.push_back(Command::Back(service));
+                    self.touch(service);
                 }
             }
         }

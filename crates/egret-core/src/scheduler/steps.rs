@@ -61,7 +61,7 @@ impl Scheduler {
                 .collect();
             self.recall(service, |_, flight| concerned.contains(&flight.job));
         }
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     pub(super) fn enqueue(&mut self, step: Step, now: Instant) {
@@ -78,7 +78,7 @@ impl Scheduler {
         } else {
             self.line_up(step, now);
         }
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     /// A step may be handed out from now on.
@@ -184,7 +184,7 @@ impl Scheduler {
             }
         }
         self.show(id, now);
-        self.touched.insert(service);
+        self.touch(service);
     }
 
     pub(super) fn gone(&mut self, id: FlowId) {

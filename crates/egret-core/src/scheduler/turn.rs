@@ -33,11 +33,10 @@ impl Scheduler {
         self.end_backoffs(service, now);
         self.expire(service, now);
         self.services[service.0 as usize].unpark(now);
-        let mut spent = vec![false; self.services[service.0 as usize].lanes.len()];
         let mut aside = Vec::new();
-        while let Some(lane) = self.next_lane(service, &spent, now) {
+        while let Some(lane) = self.next_lane(service, now) {
             let Some(seat) = self.next_seat(service, lane) else {
-                spent[lane] = true;
+                self.services[service.0 as usize].lanes[lane].is_spent = true;
                 continue;
             };
             match self.serve(service, lane, seat, true, now) {
@@ -87,21 +86,18 @@ impl Scheduler {
         let state = &mut self.services[service.0 as usize];
         let wake_at = state.next_wake(!self.is_stopped, now);
         if wake_at != state.wake_at {
-            if let Some(old) = state.wake_at {
-                self.timers.remove(&(old, service));
-            }
             state.wake_at = wake_at;
-            self.timers.extend(wake_at.map(|at| (at, service)));
+            self.timers.set(service, wake_at);
         }
     }
 
     /// The lane whose turn it is, of those that have steps and may have seats.
-    fn next_lane(&self, service: ServiceId, spent: &[bool], now: Instant) -> Option<usize> {
+    fn next_lane(&self, service: ServiceId, now: Instant) -> Option<usize> {
         if !self.grants(service, now) {
             return None;
         }
         let state = &self.services[service.0 as usize];
-        let waits = |index: &usize| !spent[*index] && !state.lanes[*index].lineup.is_empty();
+        let waits = |index: &usize| !state.lanes[*index].is_spent && !state.lanes[*index].lineup.is_empty();
         let mut lanes = (0..state.lanes.len()).filter(waits);
         let first = lanes.next()?;
         let turn = |index: usize| state.lanes[index].lineup.next(&state.turns, None);
