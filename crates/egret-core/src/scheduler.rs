@@ -15,6 +15,7 @@
 
 mod agents;
 mod event;
+mod flights;
 mod flow;
 mod forecast;
 mod lane;
@@ -31,18 +32,17 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use agents::{AgentIndex, Agents};
 pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
+use flights::Flights;
 use flow::Flow;
 pub use forecast::Wait;
 pub use lineup::{Class, Place};
 pub use outage::Outage;
 pub use selector::Selector;
 use service::{SeatId, Service};
-use shared::SharedId;
 use timers::Timers;
 
 use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
@@ -70,19 +70,6 @@ enum Standing {
     /// In back-off until then.
     Delayed(Instant),
     Running(AttemptId),
-}
-
-#[derive(Clone, Debug)]
-struct Flight {
-    job: JobId,
-    service: ServiceId,
-    egress: EgressId,
-    seat: SeatId,
-    /// The shared budgets it was charged to, whatever the egress shares now.
-    shares: Arc<[SharedId]>,
-    granted_at: Instant,
-    /// Its agent has been asked to give it back.
-    is_recalled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -126,7 +113,7 @@ pub struct Scheduler {
     roster: Vec<EgressId>,
     agents: Agents,
     steps: Map<JobId, (Step, Standing)>,
-    flights: Map<AttemptId, Flight>,
+    flights: Flights,
     /// Attempts that were given up and may still be heard of.
     lost: BTreeSet<AttemptId>,
     /// Services that something happened to, each once.
@@ -153,7 +140,7 @@ impl Scheduler {
             roster: Vec::new(),
             agents: Agents::default(),
             steps: Map::default(),
-            flights: Map::default(),
+            flights: Flights::new(start),
             lost: BTreeSet::new(),
             touched: Vec::new(),
             commands: VecDeque::new(),
@@ -279,12 +266,12 @@ impl Scheduler {
 
     /// Whether this attempt's end is news: it is in flight, or was given up as lost.
     pub fn expects(&self, attempt: AttemptId) -> bool {
-        self.flights.contains_key(&attempt) || self.lost.contains(&attempt)
+        self.flights.has(attempt) || self.lost.contains(&attempt)
     }
 
     /// The egress that an attempt in flight left from.
     pub fn left_from(&self, attempt: AttemptId) -> Option<EgressId> {
-        self.flights.get(&attempt).map(|flight| flight.egress)
+        self.flights.get(attempt).map(|flight| flight.egress)
     }
 
     /// Attempts in flight.
@@ -403,11 +390,11 @@ impl Scheduler {
     }
 
     fn adopt(&mut self, attempt: AttemptId, job: JobId, service: ServiceId, egress: EgressId, now: Instant) {
-        if !self.flights.contains_key(&attempt) {
+        if !self.flights.has(attempt) {
             let seat = self.meet(service, egress);
             self.take_off(attempt, job, service, seat, now);
             // Nobody knows when it was granted: whatever it brings says nothing of rests that were remembered.
-            if let Some(flight) = self.flights.get_mut(&attempt) {
+            if let Some(flight) = self.flights.get_mut(attempt) {
                 flight.granted_at = Instant::ZERO;
             }
         }

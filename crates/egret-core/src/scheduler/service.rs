@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Map;
+use super::flights::Flights;
 use super::lane::{Lane, Place};
 use super::lineup::{self, Turn, Turns};
 use super::outage::Breaker;
@@ -76,8 +77,8 @@ pub(super) struct Service {
     by_key: BTreeMap<(usize, ScopeKey), SharedId>,
     /// What seats share, each list once: every call keeps one.
     lists: BTreeSet<Arc<[SharedId]>>,
-    /// Attempts by the instant from which they count as lost; that is always the same time after the grant, so those
-    /// that have ended are passed over when they come up.
+    /// Attempts by the instant from which they count as lost; that is always the same time after the grant. The first is
+    /// under way, those behind it may have ended.
     pub(super) overdue: VecDeque<(Instant, AttemptId)>,
     pub(super) in_flight: usize,
     /// Its tightest long window.
@@ -290,11 +291,7 @@ impl Service {
     }
 
     /// True if somebody waited for one of them.
-    fn change_shares(
-        &mut self,
-        shares: &[SharedId],
-        mut change: impl FnMut(&mut Ledger, &Limits),
-    ) -> bool {
+    fn change_shares(&mut self, shares: &[SharedId], mut change: impl FnMut(&mut Ledger, &Limits)) -> bool {
         let mut opens = false;
         for id in shares {
             let shared = &mut self.shared[id.0 as usize];
@@ -335,10 +332,18 @@ impl Service {
         self.change_shares(shares, change) | moves
     }
 
-    /// Whether the end of an attempt has the next turn do something even if nothing is spent less by it: a seat stands
-    /// ready that no step wanted, or the timer was set for when this attempt would have been lost.
-    pub(super) fn needs_turn_after(&self, attempt: AttemptId) -> bool {
-        self.overdue.front().is_some_and(|entry| entry.1 == attempt) || self.lanes.iter().any(Lane::has_ready)
+    /// Whether a turn would look at a seat: no step wanted it in the last one.
+    pub(super) fn has_ready(&self) -> bool {
+        self.lanes.iter().any(Lane::has_ready)
+    }
+
+    /// An attempt has ended. True if it was the one that the timer may be set for; then the next one is.
+    pub(super) fn clear_overdue(&mut self, attempt: AttemptId, flights: &Flights) -> bool {
+        let is_first = self.overdue.front().is_some_and(|entry| entry.1 == attempt);
+        while is_first && self.overdue.front().is_some_and(|entry| !flights.has(entry.1)) {
+            self.overdue.pop_front();
+        }
+        is_first
     }
 
     /// Whether a call may be handed to a seat's agent, and if not, which shared budget is in the way.

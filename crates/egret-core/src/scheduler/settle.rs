@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::flights::Flight;
 use super::service::{SeatId, Service};
-use super::{Command, Flight, Scheduler, Settlement, Whose};
+use super::{Command, Scheduler, Settlement, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
 use crate::time::Instant;
 
@@ -19,7 +20,7 @@ impl Scheduler {
         now: Instant,
     ) {
         let spread = self.rng.f64();
-        let Some(flight) = self.flights.remove(&attempt) else {
+        let Some(flight) = self.flights.remove(attempt) else {
             if self.lost.remove(&attempt) {
                 self.settle_late(service, egress, settlement, spread, now);
             }
@@ -38,7 +39,8 @@ impl Scheduler {
         self.note(service, (egress, seat), attempt, settlement, took, now);
         let state = &mut self.services[service.0 as usize];
         state.in_flight -= 1;
-        let mut needs_turn = settlement != Settlement::Answered || state.needs_turn_after(attempt);
+        let was_first = state.clear_overdue(attempt, &self.flights);
+        let mut needs_turn = settlement != Settlement::Answered || was_first || state.has_ready();
         match settlement {
             Settlement::Withdrawn | Settlement::NotSent => {
                 state.change_all(egress, &shares, |ledger, _| ledger.refund());
@@ -151,7 +153,7 @@ impl Scheduler {
     pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Service, &Flight) -> bool) {
         let state = &self.services[service.0 as usize];
         for (_, attempt) in &state.overdue {
-            let Some(flight) = self.flights.get_mut(attempt) else { continue };
+            let Some(flight) = self.flights.get_mut(*attempt) else { continue };
             if !flight.is_recalled && concerns(state, flight) {
                 flight.is_recalled = true;
                 let (job, egress) = (flight.job, flight.egress);

@@ -55,7 +55,7 @@ impl Scheduler {
             let concerned: BTreeSet<JobId> = self.services[service.0 as usize]
                 .overdue
                 .iter()
-                .filter_map(|(_, attempt)| self.flights.get(attempt))
+                .filter_map(|(_, attempt)| self.flights.get(*attempt))
                 .map(|flight| flight.job)
                 .filter(|job| steps.get(job).is_some_and(|(step, _)| step.flow == id))
                 .collect();

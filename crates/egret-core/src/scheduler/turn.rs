@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::flights::Flight;
 use super::lane::Place;
 use super::lineup::Turn;
 use super::service::{Seat, SeatId, Service};
-use super::{Command, Flight, LONGEST_HOLD, Scheduler, Standing};
+use super::{Command, LONGEST_HOLD, Scheduler, Standing};
 use crate::id::{AgentId, AttemptId, JobId, ServiceId};
 use crate::ledger::Ready;
 use crate::time::Instant;
@@ -202,15 +203,12 @@ impl Scheduler {
     /// Gives up attempts that should have been heard of: their units are charged now.
     fn lose_overdue(&mut self, service: ServiceId, now: Instant) {
         while let Some((lost_at, attempt)) = self.services[service.0 as usize].overdue.front().copied() {
-            if !self.flights.contains_key(&attempt) {
-                self.services[service.0 as usize].overdue.pop_front();
-                continue;
-            }
             if lost_at > now {
                 return;
             }
-            self.services[service.0 as usize].overdue.pop_front();
-            let Some(Flight { job, egress, shares, .. }) = self.flights.remove(&attempt) else { continue };
+            let flight = self.flights.remove(attempt);
+            self.services[service.0 as usize].clear_overdue(attempt, &self.flights);
+            let Some(Flight { job, egress, shares, .. }) = flight else { continue };
             self.lost.insert(attempt);
             while self.lost.len() > MOST_LOST {
                 self.lost.pop_first();
@@ -268,7 +266,7 @@ impl Scheduler {
         // Most of those in front have ended long ago.
         if state.overdue.len() > 2 * state.in_flight + 64 {
             let flights = &self.flights;
-            state.overdue.retain(|entry| entry.1 == attempt || flights.contains_key(&entry.1));
+            state.overdue.retain(|entry| entry.1 == attempt || flights.has(entry.1));
         }
         self.flights.insert(
             attempt,

@@ -1,6 +1,7 @@
 //! Corners of the scheduler: shared budgets, rests of networks, calls of earlier starts, and all of it at random.
 
 use super::*;
+use crate::scheduler::shared::SharedId;
 
 fn whole(units: u32) -> Scheduler {
     let whole = Scope::Subnet { ipv4_prefix: 8, ipv6_prefix: 64 };
