@@ -26,6 +26,7 @@ mod selector;
 mod service;
 mod settle;
 mod shared;
+mod sorted;
 mod steps;
 mod timers;
 mod turn;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::event::Step;
 use super::lineup::{Class, Place};
+use super::sorted::Sorted;
 use crate::id::{EgressId, JobId, ServiceId, TenantId};
 use crate::time::Instant;
 
@@ -35,7 +36,7 @@ pub(super) struct Flow {
     /// Nothing of it is handed out.
     pub(super) is_held: bool,
     /// Steps that may be left in the store when there are too many.
-    window: BTreeSet<Place>,
+    window: Sorted<Place>,
     /// Steps that may not.
     kept: BTreeSet<Place>,
     /// Steps that avoid an egress; they may not either.
@@ -75,7 +76,7 @@ impl Flow {
         Self {
             kind,
             is_held: false,
-            window: BTreeSet::new(),
+            window: Sorted::default(),
             kept: BTreeSet::new(),
             avoiding: BTreeMap::new(),
             beyond,
@@ -103,8 +104,9 @@ impl Flow {
 
     /// How many wait before a place: those in memory, and of the others as many as lie before it if they are spread evenly.
     pub(super) fn before(&self, place: Place) -> u64 {
-        let sets = [&self.window, &self.kept].into_iter().chain(self.avoiding.values());
-        let here: usize = sets.map(|set| set.range(..place).count()).sum();
+        let kept = [&self.kept].into_iter().chain(self.avoiding.values());
+        let kept: usize = kept.map(|set| set.range(..place).count()).sum();
+        let here = self.window.before(&place) + kept;
         let (Some(last), Some(mark)) = (self.last, self.mark) else {
             let is_after = self.last.is_none_or(|last| last < place);
             return here as u64 + if is_after { self.beyond } else { 0 };
@@ -201,12 +203,19 @@ impl Flow {
 
     /// The first step of all in memory.
     pub(super) fn first(&self) -> Option<Place> {
-        self.avoiding.values().filter_map(BTreeSet::first).copied().chain(self.head()).min()
+        let head = self.head();
+        if self.avoiding.is_empty() {
+            return head;
+        }
+        self.avoiding.values().filter_map(BTreeSet::first).copied().chain(head).min()
     }
 
     /// What changed among the heads of those that avoid an egress: what the lineup knows, and what it is to know.
     pub(super) fn show_avoiding(&mut self) -> Vec<(EgressId, Option<Place>, Option<Place>)> {
         let mut changes: Vec<(EgressId, Option<Place>, Option<Place>)> = Vec::new();
+        if self.avoiding.is_empty() && self.shown_avoiding.is_empty() {
+            return changes;
+        }
         let hidden = BTreeMap::new();
         let avoiding = if self.is_held { &hidden } else { &self.avoiding };
         for egress in self.shown_avoiding.keys().chain(avoiding.keys()) {
@@ -250,7 +259,7 @@ impl Flow {
         through: Option<Place>,
     ) -> Vec<Step> {
         let before = self.window.len();
-        self.window.extend(places);
+        places.for_each(|place| self.window.insert(place));
         match through {
             Some(through) => {
                 self.beyond = self.beyond.saturating_sub((self.window.len() - before) as u64);

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sorted::Sorted;
 use crate::id::{EgressId, FlowId, JobId, TenantId};
 use crate::time::Instant;
 
@@ -79,7 +80,7 @@ pub(super) struct Lineup {
 struct Line {
     parties: BTreeMap<TenantId, BTreeSet<(Place, Source)>>,
     /// Tenants with steps here, by their pass.
-    active: BTreeSet<(u64, TenantId)>,
+    active: Sorted<(u64, TenantId)>,
 }
 
 /// A step that may be handed out, and what is known of its turn.
