@@ -21,8 +21,9 @@ const BETWEEN: usize = CAPACITY - 2;
 /// Calls charged to one window, in groups, the oldest first.
 ///
 /// Nearly every decision is about the oldest group or the newest: they stand in front, so that it reaches for one line
-/// of memory.
+/// of memory; `repr(C)` keeps the fields in this order.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Log {
     /// All calls in it, those included that have left since it was last changed.
     total: u32,
