@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use agents::{AgentIndex, Agents};
+use agents::Agents;
 pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
 use flights::Flights;
 use flow::Flow;
@@ -75,7 +75,6 @@ enum Standing {
 
 #[derive(Debug, Default)]
 struct Egress {
-    agent: Option<AgentIndex>,
     /// It is on the roster.
     is_listed: bool,
     /// Its address and tags, once an agent has come for it.
@@ -169,7 +168,7 @@ impl Scheduler {
             Event::EgressDown(egress) => self.egress_down(egress),
             Event::Credit { agent, grants } => self.credit(agent, grants),
             Event::AgentDown(agent) => {
-                let egresses = self.agents.forget(agent).into_iter().flatten();
+                let egresses = self.agents.forget(agent).into_iter();
                 egresses.for_each(|egress| self.egress_down(egress));
             }
             Event::Adopt { attempt, job, service, egress } => self.adopt(attempt, job, service, egress, now),
@@ -341,10 +340,9 @@ impl Scheduler {
             self.roster.push(egress);
         }
         self.egress_down(egress);
-        let agent = self.agents.meet(agent);
-        self.agents.get_mut(agent).egresses.insert(egress);
+        self.agents.bind(agent, egress);
         let state = self.egress(egress);
-        (state.agent, state.home) = (Some(agent), Some((address, tags)));
+        state.home = Some((address, tags));
         let (services, home) = (state.services.clone(), state.home.clone());
         for service in services {
             let state = &mut self.services[service.0 as usize];
@@ -369,19 +367,16 @@ impl Scheduler {
     }
 
     fn egress_down(&mut self, egress: EgressId) {
-        let Some(state) = self.egresses.get_mut(egress.0 as usize) else { return };
-        if let Some(agent) = state.agent.take() {
-            self.agents.get_mut(agent).egresses.remove(&egress);
+        if self.egresses.get(egress.0 as usize).is_none() {
+            return;
         }
+        self.agents.release(egress);
         // Steps that avoided another egress may have nowhere else to go now.
         self.touch_all();
     }
 
     fn credit(&mut self, agent: AgentId, grants: u32) {
-        let agent = self.agents.meet(agent);
-        let agent = self.agents.get_mut(agent);
-        agent.credit = agent.credit.saturating_add(grants);
-        for (service, egress) in std::mem::take(&mut agent.starved) {
+        for (service, egress) in self.agents.credit(agent, grants) {
             let state = &mut self.services[service.0 as usize];
             if let Some(seat) = state.seat_of(egress) {
                 state.make_ready(seat);

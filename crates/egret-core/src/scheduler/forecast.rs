@@ -22,7 +22,7 @@ impl Scheduler {
     /// How long a grant and its report are on their way together, to and from the agent that speaks for an egress;
     /// nothing until that was measured.
     pub fn way(&self, egress: EgressId) -> Duration {
-        let agent = self.egresses.get(egress.0 as usize).and_then(|state| state.agent);
+        let agent = self.agents.of(egress);
         agent.map_or(Duration::ZERO, |agent| self.agents.get(agent).lead.get())
     }
 

@@ -11,13 +11,13 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// An estimate of both ways together, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lead {
-    known: Option<(u64, u64)>,
+    known: Option<(u32, u32)>,
 }
 
 impl Lead {
     /// One grant and its report were on the way for so long.
     pub(super) fn observe(&mut self, on_the_way: Duration) {
-        let sample = u64::try_from(on_the_way.as_micros()).unwrap_or(u64::MAX).min(60_000_000);
+        let sample = u32::try_from(on_the_way.as_micros()).unwrap_or(u32::MAX).min(60_000_000);
         self.known = Some(match self.known {
             None => (sample, sample / 2),
             Some((mean, deviation)) => {
@@ -30,7 +30,7 @@ impl Lead {
     /// Nothing until the first report.
     pub(super) fn get(self) -> Duration {
         let (mean, deviation) = self.known.unwrap_or_default();
-        Duration::from_micros(mean + 2 * deviation).min(LONGEST)
+        Duration::from_micros(u64::from(mean) + 2 * u64::from(deviation)).min(LONGEST)
     }
 }
 

@@ -28,7 +28,7 @@ impl Scheduler {
         };
         let Flight { job, service, egress, seat, shares, granted_at, .. } = flight;
         let mut lead = Duration::ZERO;
-        if let Some(agent) = self.egresses[egress.0 as usize].agent {
+        if let Some(agent) = self.agents.of(egress) {
             let agent = self.agents.get_mut(agent);
             if let Some(at_agent) = at_agent.filter(|_| attempt.start == self.start) {
                 agent.lead.observe(now.since(granted_at).saturating_sub(at_agent));
@@ -140,7 +140,7 @@ impl Scheduler {
 
     /// An attempt had no answer; it may be one too many.
     pub(super) fn silent(&mut self, service: ServiceId, egress: EgressId, attempt: AttemptId, now: Instant) {
-        let are_many = self.roster.iter().filter(|e| self.egresses[e.0 as usize].agent.is_some()).nth(1);
+        let are_many = self.roster.iter().filter(|egress| self.agents.of(**egress).is_some()).nth(1);
         let are_many = are_many.is_some();
         if self.services[service.0 as usize].breaker.silent(attempt, egress, are_many, now) {
             self.commands.push_back(Command::Down(service));

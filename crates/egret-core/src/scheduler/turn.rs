@@ -56,7 +56,7 @@ impl Scheduler {
     fn look_again(&mut self, service: ServiceId, lane: usize, id: SeatId, now: Instant) {
         let state = &mut self.services[service.0 as usize];
         let seat = &state.seats[id.0 as usize];
-        let agent = self.egresses[seat.egress.0 as usize].agent;
+        let agent = self.agents.of(seat.egress);
         let lead = agent.map_or(Duration::ZERO, |agent| self.agents.get(agent).lead.get());
         match seat.ledger.ready_ahead(&state.rules.own, lead, now) {
             Ready::Now => state.lanes[lane].requeue(id),
@@ -137,7 +137,7 @@ impl Scheduler {
         let (lane, egress) = (&state.lanes[lane], state.seats[seat.0 as usize].egress);
         !self.roster.iter().any(|other| {
             let home = &self.egresses[other.0 as usize];
-            let agent = home.agent.map(|agent| self.agents.get(agent));
+            let agent = self.agents.of(*other).map(|agent| self.agents.get(agent));
             *other != egress
                 && agent.is_some_and(|agent| agent.credit > 0)
                 && lane.selector.takes_home(home.home.as_ref())
@@ -149,13 +149,13 @@ impl Scheduler {
         let state = &mut self.services[service.0 as usize];
         let seat = &state.seats[id.0 as usize];
         let egress = seat.egress;
-        let Some(agent) = self.egresses[egress.0 as usize].agent else {
+        let Some(agent) = self.agents.of(egress) else {
             state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         };
         let account = self.agents.get_mut(agent);
         if account.credit == 0 {
-            account.starved.insert((service, egress));
+            self.agents.starve(agent, service, egress);
             state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         }

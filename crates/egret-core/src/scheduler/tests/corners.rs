@@ -482,7 +482,7 @@ mod at_random {
                 prop_assert_eq!(scheduler.backlog(SERVICE).0, waiting);
                 if waiting > 0 && !paused {
                     let idle = (0..6).filter(|n| up[*n as usize]).map(EgressId).find(|egress| {
-                        let agent = scheduler.egresses[egress.0 as usize].agent;
+                        let agent = scheduler.agents.of(*egress);
                         agent.is_some_and(|agent| scheduler.agents.get(agent).credit > 0)
                             && scheduler.outlook(SERVICE, *egress, now).0 == crate::ledger::Ready::Now
                     });
