@@ -22,6 +22,7 @@ mod lane;
 mod lead;
 mod lineup;
 mod outage;
+mod rows;
 mod selector;
 mod service;
 mod settle;
@@ -42,6 +43,7 @@ use flow::Flow;
 pub use forecast::Wait;
 pub use lineup::{Class, Place};
 pub use outage::Outage;
+use rows::RowMap;
 pub use selector::Selector;
 use service::{SeatId, Service};
 use timers::Timers;
@@ -112,7 +114,7 @@ pub struct Scheduler {
     /// Egresses in the order of their first coming: lanes draw never-used ones from here.
     roster: Vec<EgressId>,
     agents: Agents,
-    steps: Map<JobId, (Step, Standing)>,
+    steps: RowMap<JobId, (Step, Standing)>,
     flights: Flights,
     /// Attempts that were given up and may still be heard of.
     lost: BTreeSet<AttemptId>,
@@ -139,7 +141,7 @@ impl Scheduler {
             egresses: Vec::new(),
             roster: Vec::new(),
             agents: Agents::default(),
-            steps: Map::default(),
+            steps: RowMap::default(),
             flights: Flights::new(start),
             lost: BTreeSet::new(),
             touched: Vec::new(),
