@@ -1,7 +1,8 @@
 //! What a decision costs at scale, in virtual time: jobs of many services wait in a store that is only counted, answers
 //! take 50 to 250 ms, and every call holds three quotas.
 //!
-//! Only the time spent in the scheduler is counted: handing events in, deciding, taking commands out.
+//! Only the time spent in the scheduler is counted: handing events in, deciding, taking commands out. It is taken from the
+//! wall clock, and shortened by the part of the whole run in which the thread did not get a processor.
 //!
 //! `cargo bench -p egret-core --bench scheduler [SERVICES EGRESSES JOBS]`
 
@@ -166,9 +167,11 @@ fn main() {
     println!("| services x egresses | jobs | ns a decision | most at once | virtual time |");
     println!("|---|---|---|---|---|");
     for size in sizes {
+        let (began, ran) = (Wall::now(), on_cpu());
         let mut run = Run::new(size);
         let took = run.go();
-        let nanos = run.spent.as_nanos() / u128::from(run.granted.max(1));
+        let part = (on_cpu() - ran) as f64 / began.elapsed().as_nanos() as f64;
+        let nanos = (run.spent.as_nanos() as f64 * part.min(1.0)) as u64 / run.granted.max(1);
         let Size { services, egresses, .. } = size;
         println!(
             "| {services} x {egresses} | {} | {nanos} | {} | {} s |",
@@ -177,4 +180,10 @@ fn main() {
             took.as_secs()
         );
     }
+}
+
+/// Nanoseconds that this thread has run (proc(5): schedstat).
+fn on_cpu() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
 }
