@@ -32,8 +32,9 @@ mod steps;
 mod timers;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agents::Agents;
@@ -46,6 +47,7 @@ pub use outage::Outage;
 use rows::RowMap;
 pub use selector::Selector;
 use service::{SeatId, Service};
+use shared::SharedId;
 use timers::Timers;
 
 use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
@@ -116,8 +118,8 @@ pub struct Scheduler {
     agents: Agents,
     steps: RowMap<JobId, (Step, Standing)>,
     flights: Flights,
-    /// Attempts that were given up and may still be heard of.
-    lost: BTreeSet<AttemptId>,
+    /// Attempts that were given up and may still be heard of, with the shared budgets that they were charged to.
+    lost: BTreeMap<AttemptId, Arc<[SharedId]>>,
     /// Services that something happened to, each once.
     touched: Vec<ServiceId>,
     timers: Timers,
@@ -143,7 +145,7 @@ impl Scheduler {
             agents: Agents::default(),
             steps: RowMap::default(),
             flights: Flights::new(start),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             touched: Vec::new(),
             commands: VecDeque::new(),
             rng,
@@ -268,7 +270,7 @@ impl Scheduler {
 
     /// Whether this attempt's end is news: it is in flight, or was given up as lost.
     pub fn expects(&self, attempt: AttemptId) -> bool {
-        self.flights.has(attempt) || self.lost.contains(&attempt)
+        self.flights.has(attempt) || self.lost.contains_key(&attempt)
     }
 
     /// The egress that an attempt in flight left from.

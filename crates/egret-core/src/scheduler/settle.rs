@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::flights::Flight;
 use super::service::{SeatId, Service};
+use super::shared::SharedId;
 use super::{Command, Scheduler, Settlement, Whose};
 use crate::id::{AttemptId, EgressId, ServiceId};
 use crate::time::Instant;
@@ -21,8 +22,8 @@ impl Scheduler {
     ) {
         let spread = self.rng.f64();
         let Some(flight) = self.flights.remove(attempt) else {
-            if self.lost.remove(&attempt) {
-                self.settle_late(service, egress, settlement, spread, now);
+            if let Some(shares) = self.lost.remove(&attempt) {
+                self.settle_late(service, (egress, &shares), settlement, spread, now);
             }
             return;
         };
@@ -77,7 +78,7 @@ impl Scheduler {
     fn settle_late(
         &mut self,
         service: ServiceId,
-        egress: EgressId,
+        (egress, shares): (EgressId, &[SharedId]),
         settlement: Settlement,
         spread: f64,
         now: Instant,
@@ -87,12 +88,11 @@ impl Scheduler {
         }
         self.meet(service, egress);
         let state = &mut self.services[service.0 as usize];
-        let shares = state.find(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
         let linger =
             if settlement == Settlement::Unanswered { state.rules.own.linger } else { Duration::ZERO };
-        state.change_all(egress, &shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
+        state.change_all(egress, shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
         if let Settlement::Refused { named } = settlement
-            && state.refuse(egress, &shares, Instant::ZERO, named, spread, now)
+            && state.refuse(egress, shares, Instant::ZERO, named, spread, now)
         {
             self.recall(service, |state, flight| state.rests(flight.egress, now));
         }

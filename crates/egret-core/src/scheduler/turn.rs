@@ -209,15 +209,15 @@ impl Scheduler {
             let flight = self.flights.remove(attempt);
             self.services[service.0 as usize].clear_overdue(attempt, &self.flights);
             let Some(Flight { job, egress, shares, .. }) = flight else { continue };
-            self.lost.insert(attempt);
-            while self.lost.len() > MOST_LOST {
-                self.lost.pop_first();
-            }
             let state = &mut self.services[service.0 as usize];
             state.in_flight -= 1;
             state.change_all(egress, &shares, |ledger, limits| ledger.charge(limits, now));
             // That its agent is gone says nothing of the service.
             state.breaker.unsent(attempt);
+            self.lost.insert(attempt, shares);
+            while self.lost.len() > MOST_LOST {
+                self.lost.pop_first();
+            }
             self.end_step(job, attempt);
             self.commands.push_back(Command::Lost { attempt, job, service, egress });
         }

@@ -37,16 +37,19 @@ fn news_of_a_shared_ledger_has_its_seats_looked_at() {
     settle(&mut scheduler, granted[0].2, granted[0].1, Settlement::Answered, at(10));
 }
 
-#[test]
-fn an_egress_that_gains_a_tag_shares_its_quota_from_then_on_and_calls_end_where_they_began() {
-    let quota = Quota { scope: Scope::Tag("eu".into()), ..Quota::new(1, Duration::from_secs(60)) };
-    let mut scheduler = fleet(2, terms(vec![quota]).rules());
-    let tagged = |n: u32| match coming_up(n) {
+fn tagged(n: u32) -> Event {
+    match coming_up(n) {
         Event::EgressUp { egress, agent, address, .. } => {
             Event::EgressUp { egress, agent, address, tags: vec!["eu".to_owned()] }
         }
         other => other,
-    };
+    }
+}
+
+#[test]
+fn an_egress_that_gains_a_tag_shares_its_quota_from_then_on_and_calls_end_where_they_began() {
+    let quota = Quota { scope: Scope::Tag("eu".into()), ..Quota::new(1, Duration::from_secs(60)) };
+    let mut scheduler = fleet(2, terms(vec![quota]).rules());
     (1..=2).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let granted = grants(&mut scheduler, at(0));
     assert_eq!(granted.len(), 2, "no tag, no quota");
@@ -65,6 +68,20 @@ fn an_egress_that_gains_a_tag_shares_its_quota_from_then_on_and_calls_end_where_
         .find(|s| matches!(s.scope, Scope::Tag(_)))
         .map(|s| (s.ledger.used(s.limits, 0, at(6)), s.ledger.in_flight()));
     assert_eq!(used, Some((1, 0)), "charged where it was reserved");
+}
+
+#[test]
+fn a_lost_call_that_is_heard_of_counts_where_it_began_whatever_tags_its_egress_has_by_then() {
+    let quota = Quota { scope: Scope::Tag("eu".into()), ..Quota::new(5, Duration::from_secs(60)) };
+    let mut scheduler = fleet(1, terms(vec![quota]).rules());
+    scheduler.handle(tagged(0), at(0));
+    scheduler.handle(Event::Enqueue(step(1)), at(0));
+    let granted = grants(&mut scheduler, at(0));
+    scheduler.tick(at(8_000));
+    scheduler.handle(coming_up(0), at(9_000));
+    settle(&mut scheduler, granted[0].2, EgressId(0), Settlement::Answered, at(10_000));
+    let used = scheduler.shared(SERVICE).find(|shared| matches!(shared.scope, Scope::Tag(_)));
+    assert_eq!(used.map(|shared| shared.ledger.used(shared.limits, 0, at(10_000))), Some(2));
 }
 
 #[test]
