@@ -1,6 +1,7 @@
 //! The scheduler driven by a small simulated fleet, with a list of sends as the referee.
 
 mod corners;
+mod flood;
 mod shares;
 mod store;
 mod twin;

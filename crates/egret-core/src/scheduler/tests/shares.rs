@@ -54,22 +54,6 @@ fn two_tenants_of_weights_three_and_one_get_three_to_one_of_a_saturated_service(
 }
 
 #[test]
-fn an_interactive_step_behind_a_flood_of_bulk_leaves_with_the_next_unit() {
-    let mut scheduler = fleet(2, rules(1, Duration::from_secs(1)));
-    enqueue(&mut scheduler, Class::Bulk as u32, 1_000..101_000, at(0));
-    run(&mut scheduler, 20);
-    let now = scheduler.wake_at().expect("units come back");
-    enqueue(&mut scheduler, Class::Interactive as u32, 5..6, now);
-    let next = loop {
-        let now = scheduler.wake_at().expect("units come back");
-        if let Some(first) = grants(&mut scheduler, now).first() {
-            break *first;
-        }
-    };
-    assert_eq!(next.0, 5);
-}
-
-#[test]
 fn a_constrained_step_waits_for_its_egress_and_stands_in_nobodys_way() {
     let mut scheduler = fleet(3, rules(1, Duration::from_secs(60)));
     let address = "10.0.1.0".parse().ok();
