@@ -59,17 +59,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn limits(counting: Counting, concurrency: Option<u32>) -> Limits {
-        let terms = Terms {
-            quotas: vec![Quota::new(3, SECOND), Quota::new(4, 60 * SECOND)],
-            counting,
-            cost: 1,
-            concurrency,
-            cool_down: 60 * SECOND,
-            max_cool_down: 600 * SECOND,
-            timeout: 10 * SECOND,
-            linger: SECOND,
-        };
-        terms.limits()
+        let quotas = vec![Quota::new(3, SECOND), Quota::new(4, 60 * SECOND)];
+        Terms { counting, concurrency, ..Terms::sliding(quotas) }.limits()
     }
 
     fn kinds(ledger: &Ledger, limits: &Limits, now: Instant) -> Vec<Hindrance> {

@@ -7,25 +7,12 @@ use proptest::prelude::*;
 use super::play::Play;
 use super::*;
 use crate::ledger::Ready;
-use crate::quota::{Counting, Quota, Terms};
+use crate::quota::{Quota, Terms};
 
 const START: Instant = Instant::from_micros(400 * 86_400 * 1_000_000);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-fn terms(quotas: Vec<Quota>) -> Terms {
-    Terms {
-        quotas,
-        counting: Counting::Sliding,
-        cost: 1,
-        concurrency: None,
-        cool_down: ms(60_000),
-        max_cool_down: ms(600_000),
-        timeout: ms(10_000),
-        linger: ms(2_000),
-    }
 }
 
 fn own(quotas: &[(u32, u64)]) -> Vec<Quota> {
@@ -155,7 +142,7 @@ proptest! {
     ) {
         let longest = ms(quotas.iter().map(|quota| quota.1).max().unwrap() + 1_500);
         let quotas = own(&quotas).into_iter().chain(shared.map(|(units, per)| fleet(units, per))).collect();
-        let forecast = forecast(&Terms { concurrency, ..terms(quotas) }, &used);
+        let forecast = forecast(&Terms { concurrency, ..Terms::sliding(quotas) }, &used);
         let calls = 300;
         let drain = forecast.drain(calls);
         let expected = twin(&forecast, calls as usize);
@@ -177,7 +164,7 @@ proptest! {
         used in used(),
         calls in 1..4_000_000u64,
     ) {
-        let drain = forecast(&terms(own(&quotas)), &used).drain(calls);
+        let drain = forecast(&Terms::sliding(own(&quotas)), &used).drain(calls);
         let times: Vec<Option<Instant>> = (1..=200).map(|part| drain.sent_at(calls * part / 200)).collect();
         prop_assert!(times.iter().all(Option::is_some));
         prop_assert!(times.is_sorted());
@@ -191,7 +178,7 @@ proptest! {
         more in 1..4usize,
     ) {
         let quotas = own(&quotas).into_iter().chain(shared.map(|(units, per)| fleet(units, per))).collect();
-        let forecast = forecast(&terms(quotas), &used);
+        let forecast = forecast(&Terms::sliding(quotas), &used);
         let (few, many) = (forecast.drain(300), forecast.with_more(more).drain(300));
         for nth in 1..=300 {
             prop_assert!(many.sent_at(nth) <= few.sent_at(nth), "call {}", nth);
@@ -205,7 +192,7 @@ proptest! {
         of in 2..20u32,
     ) {
         let longest = ms(quotas.iter().map(|quota| quota.1).max().unwrap());
-        let forecast = forecast(&terms(own(&quotas)), &used);
+        let forecast = forecast(&Terms::sliding(own(&quotas)), &used);
         let calls = 8_000;
         let single = Play::new(&forecast, 1).run(calls);
         let packets = Play::new(&forecast, of).run(calls.div_ceil(u64::from(of)));
@@ -217,7 +204,7 @@ proptest! {
 
 #[test]
 fn a_burst_leaves_at_once_and_the_rest_comes_by_windows() {
-    let drain = forecast(&terms(own(&[(5, 1_000)])), &[(0, 0, 0), (0, 0, 0)]).drain(40);
+    let drain = forecast(&Terms::sliding(own(&[(5, 1_000)])), &[(0, 0, 0), (0, 0, 0)]).drain(40);
     let sent = |nth| drain.sent_at(nth).unwrap().since(START);
     assert_eq!((sent(1), sent(10)), (Duration::ZERO, Duration::ZERO));
     // 1 s, its guard and margin, and the time of the answer.
@@ -228,7 +215,7 @@ fn a_burst_leaves_at_once_and_the_rest_comes_by_windows() {
 
 #[test]
 fn rests_hold_calls_back_and_one_tries_first() {
-    let terms = terms(own(&[(5, 1_000)]));
+    let terms = Terms::sliding(own(&[(5, 1_000)]));
     let mut forecast = forecast(&terms, &[]);
     let mut ledger = Ledger::default();
     ledger.rest_until(&terms.limits(), START + ms(30_000), 1, START);
@@ -240,18 +227,18 @@ fn rests_hold_calls_back_and_one_tries_first() {
 
 #[test]
 fn nobody_up_and_quotas_of_nothing_have_no_end() {
-    let nobody = forecast(&terms(own(&[(5, 1_000)])), &[]);
+    let nobody = forecast(&Terms::sliding(own(&[(5, 1_000)])), &[]);
     assert_eq!(nobody.drain(1).sent_at(1), None);
-    let closed = Terms { cost: 9, ..terms(own(&[(5, 1_000)])) };
+    let closed = Terms { cost: 9, ..Terms::sliding(own(&[(5, 1_000)])) };
     assert_eq!(forecast(&closed, &[(0, 0, 0)]).drain(1_000_000).sent_at(1_000_000), None);
-    let slow = forecast(&terms(own(&[(1, 366 * 86_400_000)])), &[(0, 0, 0)]).drain(4_000_000);
+    let slow = forecast(&Terms::sliding(own(&[(1, 366 * 86_400_000)])), &[(0, 0, 0)]).drain(4_000_000);
     assert_eq!((slow.sent_at(1), slow.sent_at(4_000_000)), (Some(START), None), "centuries are not told");
 }
 
 #[test]
 fn the_bottleneck_depends_on_how_many_calls_there_are() {
     let quotas = own(&[(5, 1_000), (100, 3_600_000)]).into_iter().chain([fleet(1_000, 86_400_000)]).collect();
-    let forecast = forecast(&terms(quotas), &[(0, 0, 0); 4]);
+    let forecast = forecast(&Terms::sliding(quotas), &[(0, 0, 0); 4]);
     assert_eq!(forecast.bottleneck(20), None, "a burst");
     assert_eq!(forecast.bottleneck(300), Some(Bottleneck::Own(0)));
     assert_eq!(forecast.bottleneck(900), Some(Bottleneck::Own(1)));
@@ -262,7 +249,7 @@ fn the_bottleneck_depends_on_how_many_calls_there_are() {
 #[test]
 fn four_million_calls_cost_no_more_than_a_few_ten_thousand() {
     let quotas = own(&[(10, 1_000), (2_000, 3_600_000), (20_000, 86_400_000)]);
-    let drain = forecast(&terms(quotas), &[(7, 300, 1); 8]).drain(4_000_000);
+    let drain = forecast(&Terms::sliding(quotas), &[(7, 300, 1); 8]).drain(4_000_000);
     assert!(drain.calls.len() + drain.packets.len() <= 20_000);
     // 160,000 a day, inflated by one part in a thousand.
     let days = drain.sent_at(4_000_000).unwrap().since(START).as_secs_f64() / 86_400.0;

@@ -8,16 +8,9 @@ use crate::quota::{Counting, Quota, Terms};
 
 fn terms(quotas: &[(u32, u64)], counting: Counting) -> Terms {
     let quota = |(units, ms): &(u32, u64)| Quota::new(*units, Duration::from_millis(*ms));
-    Terms {
-        quotas: quotas.iter().map(quota).collect(),
-        counting,
-        cost: 1,
-        concurrency: None,
-        cool_down: Duration::from_secs(60),
-        max_cool_down: Duration::from_secs(24 * 3600),
-        timeout: Duration::from_secs(2),
-        linger: Duration::from_secs(1),
-    }
+    let (timeout, linger) = (Duration::from_secs(2), Duration::from_secs(1));
+    let max_cool_down = Duration::from_secs(24 * 3_600);
+    Terms { counting, max_cool_down, timeout, linger, ..Terms::sliding(quotas.iter().map(quota).collect()) }
 }
 
 fn sliding(quotas: &[(u32, u64)]) -> Limits {

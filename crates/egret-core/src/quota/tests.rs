@@ -2,17 +2,24 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn terms(quotas: Vec<Quota>, counting: Counting) -> Terms {
-    Terms {
-        quotas,
-        counting,
-        cost: 1,
-        concurrency: None,
-        cool_down: Duration::ZERO,
-        max_cool_down: Duration::ZERO,
-        timeout: Duration::ZERO,
-        linger: Duration::ZERO,
+impl Terms {
+    /// What tests begin with: sliding windows, and times that suit them.
+    pub(crate) fn sliding(quotas: Vec<Quota>) -> Self {
+        Self {
+            quotas,
+            counting: Counting::Sliding,
+            cost: 1,
+            concurrency: None,
+            cool_down: 60 * SECOND,
+            max_cool_down: 3_600 * SECOND,
+            timeout: 5 * SECOND,
+            linger: 2 * SECOND,
+        }
     }
+}
+
+fn terms(quotas: Vec<Quota>, counting: Counting) -> Terms {
+    Terms { counting, ..Terms::sliding(quotas) }
 }
 
 fn limits(units: u32, per_secs: u64, burst: Option<u32>, counting: Counting) -> Limits {

@@ -88,20 +88,11 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::{Counting, Quota, Terms};
+    use crate::quota::{Quota, Terms};
     use crate::scheduler::{Event, FlowKind, Selector, Step};
 
     fn scheduler() -> Scheduler {
-        let terms = Terms {
-            quotas: vec![Quota::new(1, Duration::from_secs(1))],
-            counting: Counting::Sliding,
-            cost: 1,
-            concurrency: None,
-            cool_down: Duration::from_secs(1),
-            max_cool_down: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            linger: Duration::ZERO,
-        };
+        let terms = Terms::sliding(vec![Quota::new(1, Duration::from_secs(1))]);
         let mut scheduler = Scheduler::new(vec![terms.rules()], 1, fastrand::Rng::with_seed(1));
         for class in Class::ALL {
             let (service, tenant, selector) = (ServiceId(0), TenantId(0), Selector::default());

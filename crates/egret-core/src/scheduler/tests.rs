@@ -13,25 +13,12 @@ use proptest::prelude::*;
 use super::lane::Place as Spot;
 use super::service::SeatId;
 use super::*;
-use crate::quota::{Counting, Quota, Terms};
+use crate::quota::{Quota, Terms};
 
 const SERVICE: ServiceId = ServiceId(0);
 
 fn rules(units: u32, per: Duration) -> Rules {
-    terms(vec![Quota::new(units, per)]).rules()
-}
-
-fn terms(quotas: Vec<Quota>) -> Terms {
-    Terms {
-        quotas,
-        counting: Counting::Sliding,
-        cost: 1,
-        concurrency: None,
-        cool_down: Duration::from_secs(60),
-        max_cool_down: Duration::from_secs(3600),
-        timeout: Duration::from_secs(5),
-        linger: Duration::from_secs(2),
-    }
+    Terms::sliding(vec![Quota::new(units, per)]).rules()
 }
 
 fn at(ms: u64) -> Instant {
@@ -279,7 +266,7 @@ fn an_adopted_attempt_holds_its_unit_and_its_job() {
 fn networks(units: u32) -> Scheduler {
     let subnet = Scope::Subnet { ipv4_prefix: 24, ipv6_prefix: 64 };
     let quota = Quota { scope: subnet, ..Quota::new(units, Duration::from_secs(1)) };
-    fleet(4, terms(vec![Quota::new(10, Duration::from_secs(1)), quota]).rules())
+    fleet(4, Terms::sliding(vec![Quota::new(10, Duration::from_secs(1)), quota]).rules())
 }
 
 #[test]
@@ -302,7 +289,7 @@ fn egresses_of_one_network_share_its_quota_and_another_network_has_its_own() {
 fn a_blocked_network_waits_for_one_instant_and_wakes_no_more_than_it_can_feed() {
     let whole = Scope::Subnet { ipv4_prefix: 8, ipv6_prefix: 64 };
     let quota = Quota { scope: whole, ..Quota::new(1, Duration::from_secs(1)) };
-    let mut scheduler = fleet(200, terms(vec![quota]).rules());
+    let mut scheduler = fleet(200, Terms::sliding(vec![quota]).rules());
     (1..=400).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let mut granted = grants(&mut scheduler, at(0));
     for second in 1..20 {
@@ -320,7 +307,7 @@ fn a_blocked_network_waits_for_one_instant_and_wakes_no_more_than_it_can_feed() 
 #[test]
 fn what_the_fleet_shares_is_charged_wherever_it_was_spent() {
     let quota = Quota { scope: Scope::Fleet, ..Quota::new(5, Duration::from_secs(60)) };
-    let mut scheduler = fleet(4, terms(vec![quota.clone()]).rules());
+    let mut scheduler = fleet(4, Terms::sliding(vec![quota.clone()]).rules());
     let (scope, key) = (Scope::Fleet, crate::scope::ScopeKey::Fleet);
     let whose = Whose::Shared(scope, key);
     scheduler.handle(Event::Forgotten { service: SERVICE, whose: whose.clone(), calls: 2 }, at(0));
@@ -331,7 +318,7 @@ fn what_the_fleet_shares_is_charged_wherever_it_was_spent() {
     assert_eq!(holder.map(|shared| shared.key.to_string()).as_deref(), Some("fleet"));
     let told = scheduler.shared(SERVICE).find(|shared| *shared.scope == Scope::Fleet).expect("it was used");
     let snapshot = told.ledger.snapshot(told.limits, at(10));
-    let mut restarted = fleet(4, terms(vec![quota]).rules());
+    let mut restarted = fleet(4, Terms::sliding(vec![quota]).rules());
     restarted.handle(Event::Remember { service: SERVICE, whose, snapshot }, at(10));
     (1..=20).for_each(|job| restarted.handle(Event::Enqueue(step(job)), at(10)));
     assert!(grants(&mut restarted, at(10)).is_empty(), "another start finds it spent");
@@ -359,7 +346,7 @@ fn what_others_spent_from_an_egress_counts_wherever_its_calls_count_and_a_rest_t
 fn two_addresses_of_a_network_that_are_refused_make_all_of_it_rest_until_one_trial() {
     let mut scheduler = fleet(6, {
         let whole = Scope::Subnet { ipv4_prefix: 22, ipv6_prefix: 48 };
-        terms(vec![
+        Terms::sliding(vec![
             Quota::new(10, Duration::from_secs(1)),
             Quota { scope: whole, ..Quota::new(1_000, Duration::from_secs(1)) },
         ])

@@ -5,7 +5,7 @@ use super::*;
 fn whole(units: u32) -> Scheduler {
     let whole = Scope::Subnet { ipv4_prefix: 8, ipv6_prefix: 64 };
     let quota = Quota { scope: whole, ..Quota::new(units, Duration::from_secs(60)) };
-    fleet(4, terms(vec![quota]).rules())
+    fleet(4, Terms::sliding(vec![quota]).rules())
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn tagged(n: u32) -> Event {
 #[test]
 fn an_egress_that_gains_a_tag_shares_its_quota_from_then_on_and_calls_end_where_they_began() {
     let quota = Quota { scope: Scope::Tag("eu".into()), ..Quota::new(1, Duration::from_secs(60)) };
-    let mut scheduler = fleet(2, terms(vec![quota]).rules());
+    let mut scheduler = fleet(2, Terms::sliding(vec![quota]).rules());
     (1..=2).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let granted = grants(&mut scheduler, at(0));
     assert_eq!(granted.len(), 2, "no tag, no quota");
@@ -72,7 +72,7 @@ fn an_egress_that_gains_a_tag_shares_its_quota_from_then_on_and_calls_end_where_
 #[test]
 fn a_lost_call_that_is_heard_of_counts_where_it_began_whatever_tags_its_egress_has_by_then() {
     let quota = Quota { scope: Scope::Tag("eu".into()), ..Quota::new(5, Duration::from_secs(60)) };
-    let mut scheduler = fleet(1, terms(vec![quota]).rules());
+    let mut scheduler = fleet(1, Terms::sliding(vec![quota]).rules());
     scheduler.handle(tagged(0), at(0));
     scheduler.handle(Event::Enqueue(step(1)), at(0));
     let granted = grants(&mut scheduler, at(0));
@@ -121,7 +121,7 @@ fn a_network_that_rests_rests_longer_when_its_trial_is_refused() {
 #[test]
 fn only_networks_rest_together() {
     let quota = Quota { scope: Scope::Fleet, ..Quota::new(1_000, Duration::from_secs(60)) };
-    let mut scheduler = fleet(8, terms(vec![quota]).rules());
+    let mut scheduler = fleet(8, Terms::sliding(vec![quota]).rules());
     (1..=8).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     for (_, egress, attempt) in grants(&mut scheduler, at(0)) {
         let refused = Settlement::Refused { named: Some(Duration::from_secs(10)) };
@@ -177,7 +177,7 @@ fn the_wider_of_two_networks_comes_to_rest_by_itself_and_recalls_as_well() {
         scope: Scope::Subnet { ipv4_prefix, ipv6_prefix: 64 },
         ..Quota::new(1_000, Duration::from_secs(60))
     };
-    let mut scheduler = fleet(4, terms(vec![within(8), within(24)]).rules());
+    let mut scheduler = fleet(4, Terms::sliding(vec![within(8), within(24)]).rules());
     (1..=8).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
     let granted = grants(&mut scheduler, at(0));
     let of =

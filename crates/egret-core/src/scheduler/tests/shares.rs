@@ -151,7 +151,7 @@ fn an_outage_is_found_tried_with_one_call_at_a_time_and_ended_by_an_answer() {
 #[test]
 fn a_day_quota_is_spent_evenly_and_a_silent_egress_is_used_last() {
     let long = vec![Quota::new(10, Duration::from_secs(1)), Quota::new(1_000, Duration::from_secs(86_400))];
-    let mut scheduler = fleet(8, terms(long).rules());
+    let mut scheduler = fleet(8, Terms::sliding(long).rules());
     scheduler.handle(Event::Spent { service: SERVICE, egress: EgressId(3), calls: 500 }, at(0));
     enqueue(&mut scheduler, Class::Normal as u32, 1..5_000, at(0));
     let mut used = [0usize; 8];

@@ -58,7 +58,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(quotas: Vec<Quota>, concurrency: Option<u32>) -> Self {
-        let terms = Terms { concurrency, timeout: TIMEOUT, linger: LINGER, ..terms(quotas.clone()) };
+        let terms = Terms { concurrency, timeout: TIMEOUT, linger: LINGER, ..Terms::sliding(quotas.clone()) };
         let mut world = Self {
             scheduler: Scheduler::new(vec![terms.rules()], 1, fastrand::Rng::with_seed(1)),
             now: START,
