@@ -1,5 +1,7 @@
 //! The forecast against a twin that asks real ledgers call by call, and against itself.
 
+mod mixed;
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
