@@ -28,21 +28,13 @@ pub fn sends(limits: &Limits, until: Duration, mut took: impl FnMut() -> Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use egret_core::quota::{Counting, Quota, Terms};
+    use crate::rule::Rule;
+    use egret_core::quota::Counting;
 
     #[test]
     fn bursts_come_back_a_window_after_their_answers() {
-        let terms = Terms {
-            quotas: vec![Quota::new(3, Duration::from_secs(1))],
-            counting: Counting::Sliding,
-            cost: 1,
-            concurrency: None,
-            cool_down: Duration::ZERO,
-            max_cool_down: Duration::ZERO,
-            timeout: Duration::from_secs(1),
-            linger: Duration::ZERO,
-        };
-        let sends = sends(&terms.limits(), Duration::from_millis(2_500), || Duration::from_millis(100));
+        let limits = Rule::new(Counting::Sliding, &[(3, 1)]).terms().limits();
+        let sends = sends(&limits, Duration::from_millis(2_500), || Duration::from_millis(100));
         let millis: Vec<u128> = sends.iter().map(Duration::as_millis).collect();
         assert_eq!(millis, [0, 0, 0, 1_102, 1_102, 1_102, 2_204, 2_204, 2_204]);
     }

@@ -6,6 +6,7 @@
 pub mod delay;
 pub mod ideal;
 pub mod netns;
+pub mod rule;
 pub mod simulated;
 
 use std::fs::File;

@@ -7,10 +7,9 @@ use std::time::Duration;
 use egret_core::quota::Limits;
 use egret_testkit::{Remote, Rules, Troubles, WhoisRemote};
 use egret_tests::delay::Delay;
+use egret_tests::rule::{COUNTINGS, Rule, SECOND};
 use egret_tests::{Rig, ideal, names, service};
 use futures_util::{StreamExt, stream};
-
-use crate::rule::{COUNTINGS, Rule, SECOND};
 
 pub(crate) const EGRESSES: u8 = 16;
 /// How long a cell is measured, from its first call.

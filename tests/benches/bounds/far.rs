@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use egret_core::quota::Counting;
+use egret_tests::rule::Rule;
 
 use crate::cell::{Cell, EGRESSES};
-use crate::rule::Rule;
 
 pub(crate) async fn table() {
     println!(

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use egret_tests::rule::{COUNTINGS, Rule, SECOND};
 use egret_tests::simulated::Fleet;
-
-use crate::rule::{COUNTINGS, Rule, SECOND};
 
 pub(crate) fn table() {
     println!(

@@ -16,7 +16,6 @@ mod cell;
 mod far;
 mod hours;
 mod restarts;
-mod rule;
 
 #[tokio::main]
 async fn main() {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use egret_testkit::{Limit, Remote, Rules, WhoisRemote};
+use egret_tests::rule::SECOND;
 use egret_tests::{Rig, names, service};
-
-use crate::rule::SECOND;
 
 const UNITS: u32 = 60;
 const PER: Duration = Duration::from_secs(60);

@@ -1,44 +1,22 @@
 use super::*;
+use crate::rule::{COUNTINGS, Rule, SECOND};
 use egret_core::quota::{Counting, Quota};
 use egret_core::scope::Scope;
 
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn fleet(counting: Counting, quotas: &[(u32, Duration)], windows: f64) -> Fleet {
-    let terms = Terms {
-        quotas: quotas.iter().map(|(units, per)| Quota::new(*units, *per)).collect(),
-        counting,
-        cost: 1,
-        concurrency: None,
-        cool_down: 60 * SECOND,
-        max_cool_down: 24 * HOUR,
-        timeout: 10 * SECOND,
-        linger: 2 * SECOND,
-    };
-    let limit = |(units, per): &(u32, Duration)| {
-        let (units, per) = (*units, *per);
-        match counting {
-            Counting::Sliding => Limit::Sliding { units, per },
-            Counting::Fixed => Limit::Fixed { units, per, phase: per.mul_f64(0.37) },
-            Counting::TokenBucket => Limit::TokenBucket { burst: units, units, per },
-            Counting::TwoBucket | Counting::Unknown => Limit::TwoBucket { units, per },
-        }
-    };
-    let longest = quotas.iter().map(|(_, per)| *per).max().expect("there is a quota");
+    let rule = Rule { counting, quotas: quotas.to_vec() };
     Fleet {
-        limits: quotas.iter().map(limit).collect(),
-        terms,
+        limits: rule.limits(),
+        terms: rule.terms(),
         egresses: 4,
         link: 5 * SECOND / 1_000,
         way: 20 * SECOND / 1_000..=120 * SECOND / 1_000,
-        lasts: longest.mul_f64(windows),
+        lasts: rule.longest().mul_f64(windows),
         seed: 7,
     }
 }
-
-const COUNTINGS: [Counting; 4] =
-    [Counting::Sliding, Counting::Fixed, Counting::TokenBucket, Counting::TwoBucket];
 
 #[test]
 fn long_windows_are_filled_and_never_exceeded() {

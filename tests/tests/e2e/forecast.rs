@@ -1,15 +1,13 @@
 //! What is foreseen: why jobs wait and until when, and what a file of targets would take.
 
-use std::time::Duration;
-
-use egret_core::quota::{Counting, Quota, Terms};
-use egret_testkit::{Limit, Remote, Rules, WhoisRemote};
+use egret_core::quota::Counting;
+use egret_testkit::{Remote, Rules, WhoisRemote};
+use egret_tests::rule::{Rule, SECOND};
 use egret_tests::simulated::Fleet;
 use egret_tests::{Rig, egret, http, names, service};
 use egret_wire::api::{Explanation, JobState, Plan, WhyKind};
 use egret_wire::value::Time;
 
-const SECOND: Duration = Duration::from_secs(1);
 const HOUR_MS: u64 = 3_600_000;
 
 async fn remote() -> Remote {
@@ -20,7 +18,7 @@ fn kinds(explanation: &Explanation) -> Vec<WhyKind> {
     explanation.why.iter().map(|why| why.kind).collect()
 }
 
-/// Both are as far ahead of `now`, within 5 % or 2 s.
+/// Both are as far ahead of `now`, within 5 %, or 2 s of the wall clock; in virtual time the core's tests hold plans to 5 %.
 #[track_caller]
 fn check_close(found: Option<Time>, ahead_ms: u64, now: Time) {
     let found = found.expect("it is foreseen").0 - now.0;
@@ -87,29 +85,12 @@ async fn a_pause_and_a_fleet_that_is_gone_are_named_and_nothing_is_foreseen() {
     assert_eq!(rig.client.batch(&batch.id).await.unwrap().finish_estimate, None);
 }
 
-/// Units and the span that they are counted over.
-type Rule = (u32, Duration);
-
-/// `units` in `per` for each address, as the coordinator reads it.
-fn terms(quotas: &[Rule]) -> Terms {
-    Terms {
-        quotas: quotas.iter().map(|(units, per)| Quota::new(*units, *per)).collect(),
-        counting: Counting::Sliding,
-        cost: 1,
-        concurrency: None,
-        cool_down: 60 * SECOND,
-        max_cool_down: 3_600 * SECOND,
-        timeout: 10 * SECOND,
-        linger: 2 * SECOND,
-    }
-}
-
 /// How long so many calls take from so many addresses, in virtual time, with answers as slow as they are taken to be
 /// before there was one.
-fn simulated(quotas: &[Rule], egresses: u32, calls: u64) -> u64 {
+fn simulated(rule: &Rule, egresses: u32, calls: u64) -> u64 {
     let fleet = Fleet {
-        terms: terms(quotas),
-        limits: quotas.iter().map(|(units, per)| Limit::Sliding { units: *units, per: *per }).collect(),
+        terms: rule.terms(),
+        limits: rule.limits(),
         egresses,
         link: SECOND / 1_000,
         way: SECOND * 75 / 1_000..=SECOND * 75 / 1_000,
@@ -151,19 +132,19 @@ async fn a_plan_of_mixed_targets_is_what_virtual_time_makes_of_them_and_leaves_n
     let plan: Plan = serde_json::from_str(&said).unwrap();
     assert_eq!((plan.calls, plan.rejected_total, plan.rejected[0].line), (1_000, 1, 1_002));
     assert!(plan.disk_bytes > 1_000_000, "{plan:?}");
-    let minute = 60 * SECOND;
-    let truth: [(&str, u64, &[Rule], u32); 3] = [
-        ("w.com", 600, &[(10, SECOND), (60, minute)], 60),
-        ("w.net", 300, &[(5, SECOND)], 5),
-        ("w.org", 100, &[(30, minute)], 30),
+    let rule = |quotas: &[(u32, u64)]| Rule::new(Counting::Sliding, quotas);
+    let truth = [
+        ("w.com", 600, rule(&[(10, 1), (60, 60)]), 60),
+        ("w.net", 300, rule(&[(5, 1)]), 5),
+        ("w.org", 100, rule(&[(30, 60)]), 30),
     ];
-    for (service, (id, calls, quotas, bottleneck)) in plan.services.iter().zip(truth) {
+    for (service, (id, calls, rule, bottleneck)) in plan.services.iter().zip(truth) {
         assert_eq!((service.service.as_str(), service.calls, service.ahead), (id, calls, 0));
         assert_eq!(service.bottleneck.as_ref().map(|quota| quota.units), Some(bottleneck));
-        check_close(service.finish_estimate, simulated(quotas, 2, calls), plan.at);
+        check_close(service.finish_estimate, simulated(&rule, 2, calls), plan.at);
         for (more, addresses) in service.with_more.iter().zip([1, 2]) {
             assert_eq!(more.addresses, addresses);
-            check_close(more.finish_estimate, simulated(quotas, 2 + addresses, calls), plan.at);
+            check_close(more.finish_estimate, simulated(&rule, 2 + addresses, calls), plan.at);
         }
     }
     assert_eq!(plan.finish_estimate, plan.services[0].finish_estimate);

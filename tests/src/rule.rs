@@ -5,23 +5,30 @@ use std::time::Duration;
 use egret_core::quota::{Counting, Quota, Terms};
 use egret_testkit::Limit;
 
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const COUNTINGS: [Counting; 4] =
+/// One second.
+pub const SECOND: Duration = Duration::from_secs(1);
+/// Every way of counting that a remote is known to have.
+pub const COUNTINGS: [Counting; 4] =
     [Counting::Fixed, Counting::Sliding, Counting::TokenBucket, Counting::TwoBucket];
 
+/// Units in a span, once or more.
 #[derive(Clone, Debug)]
-pub(crate) struct Rule {
-    pub(crate) counting: Counting,
-    pub(crate) quotas: Vec<(u32, Duration)>,
+pub struct Rule {
+    /// How the remote counts.
+    pub counting: Counting,
+    /// Units, and the span that they are counted over.
+    pub quotas: Vec<(u32, Duration)>,
 }
 
 impl Rule {
-    pub(crate) fn new(counting: Counting, quotas: &[(u32, u64)]) -> Self {
+    /// With spans in seconds.
+    pub fn new(counting: Counting, quotas: &[(u32, u64)]) -> Self {
         let quotas = quotas.iter().map(|(units, secs)| (*units, Duration::from_secs(*secs))).collect();
         Self { counting, quotas }
     }
 
-    pub(crate) fn terms(&self) -> Terms {
+    /// As the coordinator reads it.
+    pub fn terms(&self) -> Terms {
         Terms {
             quotas: self.quotas.iter().map(|(units, per)| Quota::new(*units, *per)).collect(),
             counting: self.counting,
@@ -34,7 +41,8 @@ impl Rule {
         }
     }
 
-    pub(crate) fn limits(&self) -> Vec<Limit> {
+    /// As the remote keeps it.
+    pub fn limits(&self) -> Vec<Limit> {
         let limit = |(units, per): &(u32, Duration)| {
             let (units, per) = (*units, *per);
             match self.counting {
@@ -47,11 +55,13 @@ impl Rule {
         self.quotas.iter().map(limit).collect()
     }
 
-    pub(crate) fn longest(&self) -> Duration {
+    /// The longest span.
+    pub fn longest(&self) -> Duration {
         self.quotas.iter().map(|(_, per)| *per).max().unwrap_or_default()
     }
 
-    pub(crate) fn counting(&self) -> &'static str {
+    /// The word for how it counts.
+    pub fn counting(&self) -> &'static str {
         match self.counting {
             Counting::Sliding => "sliding",
             Counting::Fixed => "fixed",
@@ -62,7 +72,7 @@ impl Rule {
     }
 
     /// `5 per 1 s and 40 per 15 s`.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let words = |(units, per): &(u32, Duration)| match per.as_secs() {
             86_400 => format!("{units} per day"),
             3_600 => format!("{units} per hour"),
@@ -72,7 +82,7 @@ impl Rule {
     }
 
     /// The keys of a service's table.
-    pub(crate) fn config(&self) -> String {
+    pub fn config(&self) -> String {
         let quota =
             |(units, per): &(u32, Duration)| format!("{{ units = {units}, per = \"{}s\" }}", per.as_secs());
         let quotas: Vec<_> = self.quotas.iter().map(quota).collect();
