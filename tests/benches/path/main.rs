@@ -1,7 +1,7 @@
 //! What the whole path costs, with real processes on loopback.
 //!
 //! `cargo bench -p egret-tests --features bench --bench path [-- SECTION...]`, where the sections are
-//! `submit`, `null`, `whois`, `wait` and `memory`; all of them take about two minutes. Coordinator,
+//! `submit`, `null`, `pause`, `whois`, `wait` and `memory`; all of them take about three minutes. Coordinator,
 //! agents and remote are processes of their own on the same cores as the caller, and every 202 stands
 //! for a commit to the disk that `TMPDIR` is on.
 
@@ -10,6 +10,7 @@
 mod bed;
 mod memory;
 mod null;
+mod pause;
 mod submit;
 mod wait;
 mod whois;
@@ -28,6 +29,9 @@ async fn main() {
     }
     if is_wanted("null") {
         null::run().await;
+    }
+    if is_wanted("pause") {
+        pause::run().await;
     }
     if is_wanted("whois") {
         whois::run().await;
