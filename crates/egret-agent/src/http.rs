@@ -9,14 +9,15 @@
 use std::error::Error;
 use std::iter::successors;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
+use egret_tls::Trust;
 use egret_wire::agent::CallEnd;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect, retry};
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Head, Outcome, is_local, is_reset};
@@ -35,8 +36,7 @@ const FIELDS: [&str; 7] =
 /// What the names of further fields about limits begin with.
 const LIMITS: [&str; 3] = ["ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 
-static TLS: LazyLock<ClientConfig> =
-    LazyLock::new(|| tls(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()));
+static TLS: LazyLock<ClientConfig> = LazyLock::new(|| tls(&Trust::Public));
 
 /// Makes the call; never takes longer than its time-out.
 pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
@@ -101,12 +101,8 @@ fn client(from: IpAddr, to: SocketAddr, tls: ClientConfig) -> reqwest::Result<Cl
         .build()
 }
 
-/// TLS that trusts `roots`.
-fn tls(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let versions = versions.expect("ring has the cipher suites of TLS 1.2 and 1.3");
-    let mut config = versions.with_root_certificates(roots).with_no_client_auth();
+fn tls(trust: &Trust) -> ClientConfig {
+    let mut config = egret_tls::client(trust);
     config.resumption = Resumption::disabled();
     config
 }

@@ -1,5 +1,7 @@
 //! What may be written on the command line.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use egret_wire::api::{Deadline, JobState, Lookup, Priority};
@@ -40,6 +42,9 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) url: String,
+    /// Certificates of the authorities that vouch for the coordinator, PEM; its own is `ca.pem` in its data dir
+    #[arg(long, global = true, env = "EGRET_CA", hide_env_values = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Write JSON: one document, or one a line where results come in one by one
     #[arg(long, global = true)]
     pub(crate) json: bool,

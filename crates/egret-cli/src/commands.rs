@@ -15,8 +15,11 @@ pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod up;
 
+use std::path::Path;
+
 use clap::CommandFactory;
 use egret_client::Client;
+use egret_tls::Trust;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
@@ -26,7 +29,8 @@ use crate::out::Out;
 pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
     let client = || -> Result<Client, Failure> {
         let key = std::env::var("EGRET_API_KEY").ok().filter(|key| !key.is_empty());
-        Ok(Client::new(&cli.global.url, key.as_deref())?)
+        let trust = cli.global.ca.as_deref().map_or(Ok(Trust::Public), authorities)?;
+        Ok(Client::trusting(&cli.global.url, key.as_deref(), &trust)?)
     };
     match cli.command {
         Command::Serve(args) => serve::run(args, out).await,
@@ -51,6 +55,13 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Key(command) => key::run(command, out),
         Command::Completions { shell } => completions(shell, out),
     }
+}
+
+/// Trust in the authorities of a file.
+fn authorities(file: &Path) -> Result<Trust, Failure> {
+    let pem = std::fs::read(file).map_err(|error| error.to_string());
+    let trust = pem.and_then(|pem| Trust::authorities(&pem).map_err(|error| error.to_string()));
+    trust.map_err(|why| Failure::usage(format!("--ca {}: {why}", file.display())))
 }
 
 fn completions(shell: clap_complete::Shell, out: &Out) -> Result<Exit, Failure> {

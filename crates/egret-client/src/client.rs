@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use egret_tls::Trust;
 use egret_wire::problem::Problem;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
@@ -10,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::error::ClientError;
-use crate::plain::plain_http;
+use crate::http::trusting;
 
 /// How long a connection may take to come about (chosen).
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -27,18 +28,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the coordinator at `url` (`http://HOST:PORT`), with its API key if it wants one.
+    /// A client of the coordinator at `url` (`http://HOST:PORT`, `https://HOST:PORT`), with its API key if it wants
+    /// one; over TLS it is one that the public authorities know.
     ///
     /// Nothing is sent yet. Proxies named by the environment are not used and redirects are not followed.
     ///
     /// # Errors
     /// [`ClientError::Setting`] if the URL or the key cannot be used.
     pub fn new(url: &str, key: Option<&str>) -> Result<Self, ClientError> {
-        let base = Url::parse(url).ok().filter(|base| base.scheme() == "http" && base.has_host());
-        let base = base.ok_or_else(|| {
-            ClientError::Setting(format!("`{url}` is no address of a coordinator; write http://HOST:PORT"))
+        Self::trusting(url, key, &Trust::Public)
+    }
+
+    /// The same, of a coordinator that is one of those trusted.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn trusting(url: &str, key: Option<&str>, trust: &Trust) -> Result<Self, ClientError> {
+        let is_ours = |base: &Url| ["http", "https"].contains(&base.scheme()) && base.has_host();
+        let base = Url::parse(url).ok().filter(is_ours).ok_or_else(|| {
+            let mend = "write http://HOST:PORT or https://HOST:PORT";
+            ClientError::Setting(format!("`{url}` is no address of a coordinator; {mend}"))
         })?;
-        let http = plain_http()
+        let http = trusting(trust)
             .redirect(Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .default_headers(headers(key)?)
@@ -157,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_used_is_named_with_the_mend() {
-        for url in ["", "127.0.0.1:7043", "ftp://127.0.0.1", "https://127.0.0.1", "http:"] {
+        for url in ["", "127.0.0.1:7043", "ftp://127.0.0.1", "https:", "http:"] {
             let error = Client::new(url, None).unwrap_err();
             assert!(matches!(error, ClientError::Setting(_)), "{url}");
             assert!(error.to_string().contains("write http://HOST:PORT"), "{error}");

@@ -13,9 +13,9 @@ mod batches;
 mod client;
 mod error;
 mod fleet;
+mod http;
 mod jobs;
 mod lines;
-mod plain;
 mod results;
 mod upload;
 
@@ -24,7 +24,7 @@ mod stage;
 
 pub use client::Client;
 pub use error::ClientError;
+pub use http::plain_http;
 pub use jobs::JobFilter;
-pub use plain::plain_http;
 pub use results::{ResultLine, Results};
 pub use upload::{LineFormat, UploadOptions};

@@ -1,6 +1,7 @@
 //! Each call is one request on one connection, from the egress to the judged address, whatever the remote does.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -242,12 +243,11 @@ fn few_fields_are_reported_and_short_ones_only() {
     assert!(told[1..].iter().all(|(name, _)| name.starts_with("x-ratelimit-")));
 }
 
-/// A remote over TLS for `name` that answers once, and the root that vouches for it.
-async fn over_tls(name: &str) -> (SocketAddr, RootCertStore, JoinHandle<Option<()>>) {
+/// A remote over TLS for `name` that answers once, and who trusts it.
+async fn over_tls(name: &str) -> (SocketAddr, Trust, JoinHandle<Option<()>>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = cert.der().clone();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
+    let trust = Trust::Authorities(vec![certificate.clone()]);
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -262,7 +262,7 @@ async fn over_tls(name: &str) -> (SocketAddr, RootCertStore, JoinHandle<Option<(
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.ok()?;
         stream.shutdown().await.ok()
     });
-    (address, roots, served)
+    (address, trust, served)
 }
 
 #[tokio::test]
@@ -272,10 +272,10 @@ async fn over_tls_the_remote_must_be_who_the_url_says() {
         ("other.invalid", true, CallEnd::Unreachable),
         ("api.invalid", false, CallEnd::Unreachable),
     ] {
-        let (address, roots, served) = over_tls(named).await;
+        let (address, trust, served) = over_tls(named).await;
         let call = call(format!("https://api.invalid:{}/", address.port()), "/a");
         let url = under(&call.address, b"/a").unwrap();
-        let config = if trusted { tls(roots) } else { TLS.clone() };
+        let config = if trusted { tls(&trust) } else { TLS.clone() };
         let outcome = ask(&call, url, address, config, Instant::now() + call.timeout).await;
         assert_eq!(outcome.end, end, "{named}, {trusted}: {:?}", outcome.detail);
         assert_eq!(served.await.unwrap().is_some(), end == CallEnd::Answered, "nothing was asked otherwise");
