@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use egret_client::{Client, plain_http};
+use egret_tls::Trust;
 use egret_wire::api::{BatchView, JobView, Liveness, TokenRequest};
 use tempfile::TempDir;
 
@@ -168,6 +169,8 @@ pub struct Rig {
     pub dir: TempDir,
     /// The coordinator.
     pub coordinator: Process,
+    /// Where it is reached.
+    pub url: String,
     /// Where it listens; the same after a restart.
     pub address: SocketAddr,
     /// Talks to it.
@@ -192,14 +195,17 @@ impl Rig {
         File::create(&config)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .expect("the config can be written");
-        let (coordinator, address) = Self::serve(dir.path(), None);
-        let client = Client::new(&format!("http://{address}"), key).expect("a client can be made");
+        let (coordinator, url, address) = Self::serve(dir.path(), None);
+        let trust = std::fs::read(data.join("ca.pem")).map_or(Trust::Nobody, |pem| {
+            Trust::authorities(&pem).expect("the coordinator's authority can be read")
+        });
+        let client = Client::trusting(&url, key, &trust).expect("a client can be made");
         let token = TokenRequest { uses: 64, ..TokenRequest::default() };
         let token = client.create_token(&token).await.expect("a token can be made").token;
-        Self { dir, coordinator, address, client, agents: Vec::new(), token }
+        Self { dir, coordinator, url, address, client, agents: Vec::new(), token }
     }
 
-    fn serve(dir: &Path, listen: Option<SocketAddr>) -> (Process, SocketAddr) {
+    fn serve(dir: &Path, listen: Option<SocketAddr>) -> (Process, String, SocketAddr) {
         let config = dir.join("egret.toml");
         let log = dir.join("coordinator.log");
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
@@ -207,11 +213,12 @@ impl Rig {
         let mut args = vec!["serve", "--config", config.to_str().expect("a path in UTF-8")];
         args.extend(listen.iter().flat_map(|address| ["--listen", address]));
         let mut coordinator = Process::start(&program("egret"), &args, &[], &log);
-        let address = coordinator.await_output("address", |said| {
-            let (_, rest) = said[before..].split_once("egret serves http://")?;
-            rest.split_whitespace().next()?.parse().ok()
+        let url = coordinator.await_output("address", |said| {
+            let (_, rest) = said[before..].split_once("egret serves ")?;
+            rest.split_once(" (").map(|(url, _)| url.to_owned())
         });
-        (coordinator, address)
+        let address = url.split_once("://").and_then(|(_, address)| address.parse().ok());
+        (coordinator, url, address.expect("it listens at an address"))
     }
 
     /// Starts an agent on 127.0.0.`last` and waits until it has a session. Agents of one number share their state.
@@ -223,7 +230,8 @@ impl Rig {
     pub fn host(&mut self, name: &str, egresses: &[String], via: SocketAddr) {
         let log = self.dir.path().join(format!("{name}.log"));
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let (url, state) = (format!("http://{via}"), self.dir.path().join(name));
+        let scheme = self.url.split(':').next().unwrap_or_default();
+        let (url, state) = (format!("{scheme}://{via}"), self.dir.path().join(name));
         let state = state.to_str().expect("a path in UTF-8");
         let mut args = vec!["--coordinator", &url, "--name", name, "--state-dir", state];
         args.extend(egresses.iter().flat_map(|egress| ["--egress", egress.as_str()]));
@@ -234,8 +242,8 @@ impl Rig {
 
     /// Starts a stopped coordinator again, at the same address.
     pub fn restart(&mut self) {
-        let (coordinator, address) = Self::serve(self.dir.path(), Some(self.address));
-        assert_eq!(address, self.address);
+        let (coordinator, url, _) = Self::serve(self.dir.path(), Some(self.address));
+        assert_eq!(url, self.url);
         self.coordinator = coordinator;
     }
 

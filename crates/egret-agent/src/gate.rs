@@ -190,7 +190,14 @@ mod tests {
     fn grant(n: u64) -> Grant {
         let question = Bytes(Vec::new());
         let (service, egress) = ("s".to_owned(), "e".to_owned());
-        Grant { attempt: Attempt(n, 1, 1, n), service, egress, question, not_after_us: None }
+        Grant {
+            attempt: Attempt(n, 1, 1, n),
+            service,
+            egress,
+            question,
+            seal: String::new(),
+            not_after_us: None,
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
+use crate::link::PLAIN;
 
 const KEY_FILE: &str = "agent.key";
 const MEMBERSHIP_FILE: &str = "membership.json";
@@ -21,6 +22,16 @@ const MEMBERSHIP_FILE: &str = "membership.json";
 pub(crate) struct Membership {
     pub(crate) agent: String,
     pub(crate) coordinator: String,
+    /// How the coordinator is known: what the join token said.
+    #[serde(default = "plain")]
+    pub(crate) pin: String,
+    /// The number of the last session. Whoever shows an older one has a copy of this file.
+    #[serde(default)]
+    pub(crate) epoch: u64,
+}
+
+fn plain() -> String {
+    PLAIN.to_owned()
 }
 
 /// The key and, once joined, the membership; both in the state dir.
@@ -65,8 +76,8 @@ impl Identity {
         Ok(Self { dir: dir.to_owned(), key, membership })
     }
 
-    /// Remembers a membership for good.
-    pub(crate) fn join(&mut self, membership: Membership) -> Result<(), AgentError> {
+    /// Remembers a membership for good: it is on the disk afterwards.
+    pub(crate) fn keep(&mut self, membership: Membership) -> Result<(), AgentError> {
         let json = serde_json::to_vec_pretty(&membership).map_err(|e| AgentError::Setting(e.to_string()))?;
         write(&self.dir.join(MEMBERSHIP_FILE), &json).map_err(|error| {
             AgentError::Setting(format!("the state dir {} cannot be written: {error}", self.dir.display()))
@@ -100,7 +111,9 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(draft, path)
+    std::fs::rename(draft, path)?;
+    // The new name has to be on the disk as well.
+    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]
@@ -112,8 +125,9 @@ mod tests {
     fn the_key_and_the_membership_survive_and_are_private() {
         let dir = std::env::temp_dir().join(format!("egret-identity-{}", std::process::id()));
         let mut first = Identity::open(&dir).unwrap();
-        let membership = Membership { agent: "agt_1".to_owned(), coordinator: "c".to_owned() };
-        first.join(membership.clone()).unwrap();
+        let (agent, coordinator) = ("agt_1".to_owned(), "c".to_owned());
+        let membership = Membership { agent, coordinator, pin: PLAIN.to_owned(), epoch: 7 };
+        first.keep(membership.clone()).unwrap();
         let second = Identity::open(&dir).unwrap();
         assert_eq!(second.public_key(), first.public_key());
         assert_eq!(second.membership, Some(membership));

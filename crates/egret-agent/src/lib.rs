@@ -36,7 +36,7 @@ pub use session::run;
 /// How to run an agent.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `http://HOST:PORT` of the coordinator; on loopback only, until there is TLS.
+    /// `https://HOST:PORT` of the coordinator; on loopback also `http://HOST:PORT`.
     pub coordinator: String,
     /// The addresses to call from; empty: every usable address of this host.
     pub egresses: Vec<IpAddr>,
@@ -48,6 +48,10 @@ pub struct Options {
     pub token: Option<String>,
     /// Destinations that are not public and that this host permits all the same.
     pub allow_private: Vec<IpNet>,
+    /// Plain HTTP will do beyond loopback.
+    pub insecure: bool,
+    /// Signatures have to hold for one TLS connection only; not if something in front of the coordinator ends TLS.
+    pub channel_binding: bool,
 }
 
 /// Why an agent gave up.

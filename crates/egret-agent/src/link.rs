@@ -1,16 +1,25 @@
 //! Connections to the coordinator: one request at a time from a given address, and the session's WebSocket.
+//!
+//! Beyond loopback they are TLS, to whom the join token pins: before anything is said, so that a stranger
+//! learns nothing, the token least of all.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+use egret_tls::{Pin, Trust};
 
 use egret_wire::agent::{MAX_FRAME, PROTOCOL};
 use egret_wire::problem::Problem;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -24,41 +33,102 @@ const MAX_BODY: usize = 64 << 10;
 /// Small buffers: a session costs 24 KB instead of 148 KB.
 const BUFFER: usize = 8 << 10;
 
-/// Where the coordinator is.
-#[derive(Clone, Debug)]
+/// What the pin of a token says of a coordinator without TLS.
+pub(crate) const PLAIN: &str = "plain";
+/// What it says of one that the public authorities know.
+const PUBLIC: &str = "public";
+
+/// Where the coordinator is, and whom to take for it.
+#[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) url: String,
     authority: String,
+    /// `None`: plain HTTP.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
+
+/// A connection, plain or not.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// The session's connection, and what RFC 9266 makes of it.
+pub(crate) type Session = (WebSocketStream<Box<dyn Wire>>, Option<[u8; 32]>);
 
 /// What a connection to the coordinator can come to.
 #[derive(Debug)]
 pub(crate) enum LinkError {
     /// It cannot be reached, or broke off.
     Broken(String),
+    /// Somebody else is there; nothing was said to it.
+    Stranger(String),
     /// It answered with a problem.
     Problem(Box<Problem>),
 }
 
 impl Link {
-    /// Checks the URL; plain HTTP is for loopback only.
-    pub(crate) fn new(url: &str) -> Result<Self, AgentError> {
-        let wrong = |why: &str| {
-            AgentError::Setting(format!("--coordinator {url}: {why}; write it like http://127.0.0.1:7043"))
-        };
-        let uri: hyper::Uri = url.parse().map_err(|_| wrong("this is no URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("this version of egret speaks plain http, on loopback only"));
-        }
-        let host = uri.host().ok_or_else(|| wrong("the host is missing"))?;
+    /// Checks the URL against the pin of the token. Plain HTTP is for loopback, or for those who insist.
+    pub(crate) fn new(url: &str, pin: &str, insecure: bool) -> Result<Self, AgentError> {
+        let wrong =
+            |why: &str, mend: &str| AgentError::Setting(format!("--coordinator {url}: {why}; {mend}"));
+        let example = "write it like https://egret.example:7043 or http://127.0.0.1:7043";
+        let uri: hyper::Uri = url.parse().map_err(|_| wrong("this is no URL", example))?;
+        let host = uri.host().ok_or_else(|| wrong("the host is missing", example))?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if bare != "localhost" && !bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
-            return Err(wrong(
-                "plain http beyond loopback is refused, and TLS is not supported by this version",
-            ));
-        }
+        let is_local =
+            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let tls = match uri.scheme_str() {
+            Some("https") => {
+                let trust = trust(pin).ok_or_else(|| {
+                    let why = "the join token was made by a coordinator that does not speak TLS";
+                    wrong(why, "make a new one there, or write http://")
+                })?;
+                let name = ServerName::try_from(bare.to_owned());
+                let name = name.map_err(|_| wrong("the host is no name or address", example))?;
+                let mut config = egret_tls::client(&trust);
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some((TlsConnector::from(Arc::new(config)), name))
+            }
+            Some("http") if is_local => None,
+            Some("http") if pin != PLAIN => {
+                return Err(wrong(
+                    "plain http beyond loopback to a coordinator that speaks TLS",
+                    "write https://",
+                ));
+            }
+            Some("http") if insecure => {
+                tracing::warn!(
+                    "INSECURE: plain http to {host}; whoever listens in can take this agent's place"
+                );
+                None
+            }
+            Some("http") => {
+                let mend = "write https://, or insist with --insecure";
+                return Err(wrong("plain http beyond loopback is refused", mend));
+            }
+            _ => return Err(wrong("neither https nor http", example)),
+        };
         let authority = format!("{host}:{}", uri.port_u16().unwrap_or(7043));
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), authority })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), authority, tls })
+    }
+
+    /// A connection, and what RFC 9266 makes of it.
+    async fn connect(&self, from: Option<IpAddr>) -> Result<(Box<dyn Wire>, Option<[u8; 32]>), LinkError> {
+        let stream = self.dial(from).await?;
+        let Some((connector, name)) = &self.tls else { return Ok((Box::new(stream), None)) };
+        let shaken = tokio::time::timeout(PATIENCE, connector.connect(name.clone(), stream)).await;
+        let stream = shaken
+            .map_err(|_| LinkError::Broken("no TLS handshake within 10 s".to_owned()))?
+            .map_err(|error| {
+                let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                match cause {
+                    Some(rustls::Error::InvalidCertificate(_)) => LinkError::Stranger(error.to_string()),
+                    Some(_) => LinkError::Broken(format!("{error}; is this a port that speaks TLS?")),
+                    None => LinkError::Broken(error.to_string()),
+                }
+            })?;
+        let binding = egret_tls::binding(stream.get_ref().1);
+        Ok((Box::new(stream), binding))
     }
 
     async fn dial(&self, from: Option<IpAddr>) -> Result<TcpStream, LinkError> {
@@ -94,7 +164,7 @@ impl Link {
         body: &impl Serialize,
         from: Option<IpAddr>,
     ) -> Result<T, LinkError> {
-        let stream = self.dial(from).await?;
+        let (stream, _) = self.connect(from).await?;
         let exchange = self.exchange(stream, path, body);
         let (ok, bytes) = tokio::time::timeout(PATIENCE, exchange)
             .await
@@ -111,7 +181,7 @@ impl Link {
 
     async fn exchange(
         &self,
-        stream: TcpStream,
+        stream: Box<dyn Wire>,
         path: &str,
         body: &impl Serialize,
     ) -> Result<(bool, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
@@ -139,8 +209,8 @@ impl Link {
     }
 
     /// Opens the session's WebSocket.
-    pub(crate) async fn session(&self) -> Result<WebSocketStream<TcpStream>, LinkError> {
-        let stream = self.dial(None).await?;
+    pub(crate) async fn session(&self) -> Result<Session, LinkError> {
+        let (stream, binding) = self.connect(None).await?;
         let broken = |error: tokio_tungstenite::tungstenite::Error| LinkError::Broken(error.to_string());
         let uri = format!("ws://{}/agent/v1/session", self.authority);
         let uri = uri.parse().map_err(|_| LinkError::Broken(format!("{uri} is no URL")))?;
@@ -155,6 +225,45 @@ impl Link {
             .await
             .map_err(|_| LinkError::Broken("no handshake within 10 s".to_owned()))?
             .map_err(broken)?;
-        Ok(socket)
+        Ok((socket, binding))
+    }
+}
+
+/// Whom the pin of a join token names; `None`: nobody that speaks TLS.
+fn trust(pin: &str) -> Option<Trust> {
+    match pin {
+        PUBLIC => Some(Trust::Public),
+        pin => pin.parse::<Pin>().ok().map(Trust::Pinned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_in_the_clear_beyond_loopback_unless_somebody_insists() {
+        let pin = "A".repeat(43);
+        for (url, pin, insecure, error) in [
+            ("http://127.0.0.1:7043", PLAIN, false, None),
+            ("http://localhost", &pin, false, None),
+            ("http://[::1]:7043", PLAIN, false, None),
+            ("https://192.0.2.1:7043", &pin, false, None),
+            ("https://[2001:db8::1]", &pin, false, None),
+            ("https://egret.example", PUBLIC, false, None),
+            ("http://192.0.2.1:7043", PLAIN, true, None),
+            ("http://192.0.2.1:7043", PLAIN, false, Some("insist with --insecure")),
+            ("http://192.0.2.1:7043", &pin, true, Some("write https://")),
+            ("http://egret.example", PUBLIC, false, Some("write https://")),
+            ("https://egret.example", PLAIN, false, Some("make a new one")),
+            ("https://egret.example", "short", false, Some("make a new one")),
+            ("ftp://egret.example", PLAIN, false, Some("neither https nor http")),
+            ("egret.example:7043", PLAIN, false, Some("write it like")),
+            ("", PLAIN, false, Some("this is no URL")),
+        ] {
+            let found = Link::new(url, pin, insecure).err().map(|error| error.to_string());
+            let (said, want) = (found.as_deref().unwrap_or_default(), error.unwrap_or_default());
+            assert!(found.is_some() == error.is_some() && said.contains(want), "{url} {pin}: {found:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "egret-agent", version)]
 struct Flags {
-    /// Where the coordinator is: http://HOST:PORT, on loopback only in this version
+    /// Where the coordinator is: https://HOST:PORT, or http://HOST:PORT on loopback
     #[arg(long, value_name = "URL", env = "EGRET_COORDINATOR")]
     coordinator: String,
     /// An address to call from; may be given more than once [default: every usable address]
@@ -35,6 +35,12 @@ struct Flags {
     /// A network that is not public and that calls may go to all the same; may be given more than once
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_private: Vec<IpNet>,
+    /// Take plain http beyond loopback: whoever listens in can take this agent's place
+    #[arg(long)]
+    insecure: bool,
+    /// Log in although something in front of the coordinator ends TLS, as a load balancer does
+    #[arg(long)]
+    no_channel_binding: bool,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +96,8 @@ fn options(flags: Flags) -> Result<Options, AgentError> {
         state_dir: flags.state_dir,
         token,
         allow_private: flags.allow_private,
+        insecure: flags.insecure,
+        channel_binding: !flags.no_channel_binding,
     })
 }
 

@@ -80,6 +80,7 @@ mod tests {
             attempt: Attempt(n, 1, 1, n),
             service: "s".to_owned(),
             egress: "e".to_owned(),
+            seal: String::new(),
             end: CallEnd::Answered,
             answer: Bytes(vec![b'x'; bytes]),
             held_ms: 0,

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_wire::agent::{
-    AgentMessage, CLOSE_UNKNOWN_AGENT, COORDINATOR_KINDS, Challenge, CoordinatorMessage, ENROL_CONTEXT,
-    EgressClaim, EnrolRequest, Enrolled, Hello, Observed, Welcome, read,
+    AgentMessage, CLOSE_DOUBLE, CLOSE_UNKNOWN_AGENT, COORDINATOR_KINDS, Challenge, CoordinatorMessage,
+    ENROL_CONTEXT, EgressClaim, EnrolRequest, Enrolled, Hello, Observed, Welcome, read,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -19,7 +18,7 @@ use crate::clock::Clock;
 use crate::host::{unusable, usable_addresses};
 use crate::identity::{Identity, Membership};
 use crate::judge::Judge;
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, Wire};
 use crate::worker::Worker;
 use crate::{AgentError, Options};
 
@@ -31,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How long a login, or getting rid of one frame, may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Box<dyn Wire>>;
 
 /// How a session ended.
 enum End {
@@ -47,6 +46,9 @@ impl From<LinkError> for End {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Broken(reason) => Self::Broken(reason),
+            LinkError::Stranger(reason) => {
+                Self::Broken(format!("it is not the coordinator this agent joined: {reason}"))
+            }
             LinkError::Problem(problem) => Self::Broken(problem.detail),
         }
     }
@@ -59,7 +61,6 @@ impl From<LinkError> for End {
 /// coordinator that goes away later is waited for.
 pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
     let rng = fastrand::Rng::new();
-    let link = Link::new(&options.coordinator)?;
     let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
     if let Some((address, error)) = options.egresses.iter().find_map(|a| unusable(*a).map(|error| (a, error)))
     {
@@ -69,22 +70,28 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     }
     let mut identity = Identity::open(&options.state_dir)?;
     tokio::pin!(stop);
-    if identity.membership.is_none() {
+    let link = if let Some(membership) = &identity.membership {
+        Link::new(&options.coordinator, &membership.pin, options.insecure)?
+    } else {
         let token = options.token.as_deref().ok_or_else(|| {
             AgentError::Setting(
                 "this agent has not joined yet: give it a token with --token-file or EGRET_TOKEN".to_owned(),
             )
         })?;
+        let pin = pin(token)?;
+        let link = Link::new(&options.coordinator, pin, options.insecure)?;
         tokio::select! {
             biased;
             () = &mut stop => return Ok(()),
-            joined = enrol(&link, &mut identity, &options.name, token) => joined?,
+            joined = enrol(&link, &mut identity, &options.name, token, pin) => joined?,
         }
-    }
+        link
+    };
     let judge = Judge::new(options.allow_private.clone());
     let clock = Clock::start();
-    let mut agent =
-        Agent { worker: Worker::new(clock, judge, addresses.len()), clock, link, identity, addresses, rng };
+    let worker = Worker::new(clock, judge, addresses.len());
+    let is_bound = options.channel_binding;
+    let mut agent = Agent { worker, clock, link, identity, is_bound, addresses, rng };
     tokio::select! {
         biased;
         () = &mut stop => Ok(()),
@@ -92,7 +99,24 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     }
 }
 
-async fn enrol(link: &Link, identity: &mut Identity, name: &str, token: &str) -> Result<(), AgentError> {
+/// How a join token says the coordinator is known: `egj1.PIN.ID.SECRET`.
+fn pin(token: &str) -> Result<&str, AgentError> {
+    match token.split('.').collect::<Vec<_>>()[..] {
+        ["egj1", pin, _, _] => Ok(pin),
+        _ => Err(AgentError::NotAllowed(
+            "this is no join token; it looks like egj1.…, and `egret token create` makes one".to_owned(),
+        )),
+    }
+}
+
+/// Joins. The token leaves this host only once the other end has shown that it is the one pinned.
+async fn enrol(
+    link: &Link,
+    identity: &mut Identity,
+    name: &str,
+    token: &str,
+    pin: &str,
+) -> Result<(), AgentError> {
     let request = EnrolRequest {
         token: token.to_owned(),
         name: name.to_owned(),
@@ -102,8 +126,13 @@ async fn enrol(link: &Link, identity: &mut Identity, name: &str, token: &str) ->
     match link.post::<Enrolled>("/agent/v1/enroll", &request, None).await {
         Ok(Enrolled { agent, coordinator }) => {
             tracing::info!(agent, "joined the coordinator at {}", link.url);
-            identity.join(Membership { agent, coordinator })
+            identity.keep(Membership { agent, coordinator, pin: pin.to_owned(), epoch: 0 })
         }
+        Err(LinkError::Stranger(reason)) => Err(AgentError::NotAllowed(format!(
+            "whoever answers at {} is not the coordinator that made the join token ({reason}); the token was not sent. \
+             Correct --coordinator, or get a new token if the coordinator has a new key",
+            link.url
+        ))),
         Err(LinkError::Problem(problem)) => Err(AgentError::NotAllowed(problem.detail)),
         Err(LinkError::Broken(reason)) => Err(AgentError::Unreachable { url: link.url.clone(), reason }),
     }
@@ -112,6 +141,8 @@ async fn enrol(link: &Link, identity: &mut Identity, name: &str, token: &str) ->
 struct Agent {
     link: Link,
     identity: Identity,
+    /// Signatures hold for one TLS connection only.
+    is_bound: bool,
     addresses: Vec<IpAddr>,
     clock: Clock,
     worker: Worker,
@@ -167,7 +198,7 @@ impl Agent {
     /// Proves the addresses, connects, signs the challenge.
     async fn login(&mut self) -> Result<(Socket, Welcome, BTreeMap<String, IpAddr>), End> {
         let membership = self.identity.membership.clone();
-        let Some(Membership { agent, coordinator }) = membership else {
+        let Some(Membership { agent, coordinator, pin, epoch }) = membership else {
             return Err(End::Broken("this agent has not joined".to_owned()));
         };
         let mut locals = BTreeMap::new();
@@ -192,7 +223,7 @@ impl Agent {
                 tracing::warn!("{local} cannot be used: {reason}");
             }
         }
-        let mut socket = self.link.session().await?;
+        let (mut socket, binding) = self.link.session().await?;
         let challenge: Challenge = match receive(&mut socket).await? {
             CoordinatorMessage::Challenge(challenge) if challenge.coordinator == coordinator => challenge,
             CoordinatorMessage::Challenge(_) => {
@@ -203,9 +234,18 @@ impl Agent {
             }
             _ => return Err(End::Broken("the session did not begin with a challenge".to_owned())),
         };
+        if binding.is_some() && self.is_bound && !challenge.bound {
+            return Err(End::Fatal(AgentError::NotAllowed(format!(
+                "{} does not bind logins to the connection: something in between may end TLS; if that is meant so, start \
+                 this agent with --no-channel-binding",
+                self.link.url
+            ))));
+        }
+        let binding = binding.filter(|_| challenge.bound);
         let hello = Hello {
-            signature: self.identity.sign(&challenge.to_sign(&agent)),
-            agent,
+            signature: self.identity.sign(&challenge.to_sign(&agent, binding.as_ref())),
+            agent: agent.clone(),
+            epoch,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             egresses,
             ledgers: self.worker.ledgers(),
@@ -214,7 +254,18 @@ impl Agent {
         send(&mut socket, &AgentMessage::Hello(hello)).await?;
         loop {
             match receive(&mut socket).await? {
-                CoordinatorMessage::Welcome(welcome) => return Ok((socket, welcome, locals)),
+                CoordinatorMessage::Welcome(welcome) if welcome.epoch <= epoch => {
+                    return Err(End::Broken(format!(
+                        "the coordinator counts sessions from before the last one ({} after {epoch}); is an old copy of it running?",
+                        welcome.epoch
+                    )));
+                }
+                CoordinatorMessage::Welcome(welcome) => {
+                    // Known on this disk before anything more is said: whoever shows an older number is a copy.
+                    let membership = Membership { agent, coordinator, pin, epoch: welcome.epoch };
+                    self.identity.keep(membership).map_err(End::Fatal)?;
+                    return Ok((socket, welcome, locals));
+                }
                 CoordinatorMessage::Unsupported(_) | CoordinatorMessage::Policy(_) => {}
                 _ => return Err(End::Broken("the login was not answered with a welcome".to_owned())),
             }
@@ -368,7 +419,7 @@ async fn transmit(socket: &mut Socket, message: Message) -> Result<(), End> {
 
 fn closed(frame: Option<(u16, String)>) -> End {
     match frame {
-        Some((CLOSE_UNKNOWN_AGENT, reason)) => End::Fatal(AgentError::NotAllowed(reason)),
+        Some((CLOSE_UNKNOWN_AGENT | CLOSE_DOUBLE, reason)) => End::Fatal(AgentError::NotAllowed(reason)),
         Some((_, reason)) if !reason.is_empty() => End::Broken(reason),
         _ => End::Broken("the coordinator closed the session".to_owned()),
     }

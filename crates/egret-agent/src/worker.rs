@@ -49,7 +49,8 @@ pub(crate) struct Worker {
     memories: BTreeMap<String, u64>,
     gates: BTreeMap<GateKey, Gate>,
     timers: BTreeSet<(Instant, GateKey)>,
-    flying: BTreeMap<Attempt, GateKey>,
+    /// Calls under way, with the seals of their grants.
+    flying: BTreeMap<Attempt, (GateKey, String)>,
     outbox: Outbox,
     /// Results that have not been sent on this session.
     fresh: Vec<Attempt>,
@@ -168,10 +169,11 @@ impl Worker {
 
     /// Calls under way.
     pub(crate) fn in_flight(&self) -> Vec<InFlight> {
-        let entry = |(attempt, (service, egress)): (&Attempt, &GateKey)| InFlight {
+        let entry = |(attempt, ((service, egress), seal)): (&Attempt, &(GateKey, String))| InFlight {
             attempt: *attempt,
             service: service.clone(),
             egress: egress.clone(),
+            seal: seal.clone(),
         };
         self.flying.iter().map(entry).collect()
     }
@@ -300,7 +302,7 @@ impl Worker {
             }
             return self.refuse((grant, since), "the service was withdrawn");
         };
-        self.flying.insert(grant.attempt, key.clone());
+        self.flying.insert(grant.attempt, (key.clone(), grant.seal.clone()));
         let call = Call {
             from: *from,
             address: service.policy.address.clone(),
@@ -352,6 +354,7 @@ impl Worker {
             attempt: grant.attempt,
             service: grant.service,
             egress: grant.egress,
+            seal: grant.seal,
             end: outcome.end,
             answer: Bytes(outcome.answer),
             held_ms: millis(held),

@@ -1,7 +1,8 @@
 //! Quota, agents, egresses, services, join tokens, health; bringing services or everything to a halt.
 
 use egret_wire::api::{
-    AgentView, EgressView, Health, Page, QuotaView, ServiceView, TokenRequest, TokenView, WhyRequest,
+    AgentView, EgressView, Health, Page, QuotaView, ServiceView, TokenListed, TokenRequest, TokenView,
+    WhyRequest,
 };
 use reqwest::{Method, StatusCode};
 
@@ -88,6 +89,32 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn create_token(&self, token: &TokenRequest) -> Result<TokenView, ClientError> {
         self.read(self.request(Method::POST, &["v1", "join-tokens"]).json(token)).await
+    }
+
+    /// Lists the join tokens.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn tokens(&self) -> Result<Page<TokenListed>, ClientError> {
+        self.read(self.get(&["v1", "join-tokens"])).await
+    }
+
+    /// Takes a join token back.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such token.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &["v1", "join-tokens", id]).timeout(ANSWER_WITHIN);
+        self.send(request).await.map(drop)
+    }
+
+    /// Takes an agent's place in the fleet back.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such agent.
+    pub async fn revoke_agent(&self, id: &str) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, &["v1", "agents", id]).timeout(ANSWER_WITHIN);
+        self.send(request).await.map(drop)
     }
 
     /// Asks whether the coordinator lives.

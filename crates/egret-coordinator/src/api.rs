@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod knocks;
 mod lines;
+mod origin;
 mod plan;
 mod quota;
 mod retry;
@@ -30,13 +31,14 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use egret_core::id::IdMaker;
 use egret_core::time::Instant;
 use egret_store::Store;
 use egret_wire::api::Health;
 use egret_wire::problem::{Code, MEDIA_TYPE, Problem};
-use tokio::sync::{mpsc, oneshot, watch};
+use ipnet::IpNet;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub(crate) use accept::{progress, reopen};
 pub(crate) use caller::Keyring;
@@ -50,6 +52,7 @@ use crate::clock::{Clock, wall_ms};
 use crate::drive::{Airborne, Drive, Message, Waiters};
 use crate::join::Proofs;
 use crate::recorder::Sessions;
+use crate::seal::Seals;
 use crate::services::Services;
 
 /// What handlers and sessions share.
@@ -69,6 +72,16 @@ pub(crate) struct Shared {
     pub(crate) open_jobs: Arc<AtomicUsize>,
     pub(crate) is_ready: AtomicBool,
     pub(crate) proofs: Proofs,
+    /// How agents know this coordinator: what their join tokens carry.
+    pub(crate) pin: String,
+    /// What binds results to grants.
+    pub(crate) seals: Seals,
+    /// Bytes of results that the drive has yet to take.
+    pub(crate) results_room: Arc<Semaphore>,
+    /// Agents sign for one connection.
+    pub(crate) channel_binding: bool,
+    /// Who may say where a request came from.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
     pub(crate) airborne: Airborne,
@@ -131,7 +144,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/services/{id}/cool-down", post(quota::cool_down))
         .route("/v1/stop", post(fleet::stop))
         .route("/v1/start", post(fleet::start))
-        .route("/v1/join-tokens", post(fleet::token))
+        .route("/v1/agents/{id}", delete(fleet::revoke))
+        .route("/v1/join-tokens", post(fleet::token).get(fleet::tokens))
+        .route("/v1/join-tokens/{id}", delete(fleet::revoke_token))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::admit));
     let agents = Router::new()
         .route("/agent/v1/enroll", post(fleet::enrol))

@@ -8,6 +8,7 @@
 
 mod api_key;
 mod catalogue;
+mod door;
 mod error;
 mod item;
 mod revoke;
@@ -28,8 +29,11 @@ use std::time::Duration;
 use egret_core::quota::Terms;
 use egret_lookup::Service;
 use egret_wire::agent::Protocol;
+use ipnet::IpNet;
 
 pub use api_key::{ApiKey, Role, owner_name, service_pattern};
+use door::Door;
+pub use door::Tls;
 pub use error::{ConfigError, Position};
 use item::Item;
 pub use revoke::without_key;
@@ -45,8 +49,19 @@ const CACHE_SIZE: u64 = 256 << 20;
 
 /// The keys of the config file.
 const TOP: Keys = Keys {
-    here: &["listen", "data_dir", "new_egress", "default_deadline", "cache_size", "api_key", "service"],
-    later: &["tls", "database", "retention", "min_free", "proxy_listen", "whois_listen"],
+    here: &[
+        "listen",
+        "data_dir",
+        "tls",
+        "insecure",
+        "trusted_proxies",
+        "new_egress",
+        "default_deadline",
+        "cache_size",
+        "api_key",
+        "service",
+    ],
+    later: &["database", "retention", "min_free", "proxy_listen", "whois_listen"],
 };
 /// The keys of a file in `services/`.
 const BESIDE: Keys = Keys { here: &["service"], later: &[] };
@@ -54,8 +69,14 @@ const BESIDE: Keys = Keys { here: &["service"], later: &[] };
 /// Everything the coordinator is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the API, the dashboard and the agents connect; a loopback address.
+    /// Where the API and the agents connect.
     pub listen: SocketAddr,
+    /// What is spoken there. Plain HTTP beyond loopback only if the user insisted.
+    pub tls: Tls,
+    /// Agents' signatures hold for one TLS connection only; not where something in front of the coordinator ends TLS.
+    pub channel_binding: bool,
+    /// Who may say from which address a request came, by `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where the data lives; relative to the current directory.
     pub data_dir: PathBuf,
     /// What an address never seen before may spend at once.
@@ -157,6 +178,9 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: LISTEN,
+            tls: Tls::Off,
+            channel_binding: true,
+            trusted_proxies: Vec::new(),
             data_dir: PathBuf::from("./data"),
             new_egress: NewEgress::Fresh,
             default_deadline: 7 * DAY,
@@ -169,13 +193,16 @@ impl Default for Config {
 
 fn assemble(main: Option<&Source>, beside: &[Source], overrides: &Overrides) -> Result<Config, ConfigError> {
     let documents = main.into_iter().chain(beside).map(Source::parse).collect::<Result<Vec<_>, _>>()?;
-    let mut config = Config::default();
+    let (mut config, mut door) = (Config::default(), Door::default());
     let mut ids = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
         let is_main = main.is_some() && index == 0;
-        config.apply(document, if is_main { &TOP } else { &BESIDE }, &mut ids)?;
+        config.apply(document, if is_main { &TOP } else { &BESIDE }, &mut door, &mut ids)?;
     }
     config.override_by(overrides)?;
+    config.channel_binding = !door.is_unbound;
+    config.trusted_proxies = std::mem::take(&mut door.trusted_proxies);
+    config.tls = door.tls(config.listen.ip().is_loopback());
     Ok(config)
 }
 
@@ -185,9 +212,11 @@ impl Config {
         &mut self,
         document: &'d Document<'d>,
         keys: &Keys,
+        door: &mut Door,
         ids: &mut BTreeMap<&'d str, Item<'d>>,
     ) -> Result<(), ConfigError> {
         let table = document.table(keys)?;
+        door.read(&table)?;
         let listen =
             table.read("listen", |item| value::listen(item.text()?).map_err(|why| item.error(why)))?;
         self.listen = listen.unwrap_or(self.listen);

@@ -1,7 +1,7 @@
 //! Starting and stopping: store, drive, recorder, listener.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use dashmap::{DashMap, DashSet};
 use egret_core::id::{BatchId, IdMaker};
 use egret_store::{Flow, FlowKept, SqliteStore, Start, Store, StoreError};
+use egret_tls::COORDINATOR;
 use egret_wire::api::{TokenRequest, TokenView};
 use egret_wire::problem::Problem;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Estimates, Keyring, Knocks, Shared};
@@ -22,12 +23,15 @@ use crate::config::Config;
 use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
 use crate::join::Proofs;
 use crate::recorder::{QUEUE, Recorder};
+use crate::seal::Seals;
 use crate::services::Services;
 use crate::session::Outgoing;
-use crate::{identity, server};
+use crate::{identity, server, tls};
 
 /// Messages that may wait for the drive; beyond it handlers and sessions wait.
 const INBOX: usize = 1_024;
+/// Bytes of results that may wait for the drive (chosen: four of the longest frames).
+const RESULTS_ROOM: usize = 64 << 20;
 /// Open jobs read from the store in one go at the start.
 const PAGE: usize = 5_000;
 /// How long an agent may take to come back after a stop.
@@ -61,7 +65,7 @@ impl From<StoreError> for StartError {
 
 /// A running coordinator.
 pub struct Coordinator {
-    address: SocketAddr,
+    url: String,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -80,6 +84,14 @@ impl Coordinator {
             Arc::new(SqliteStore::open(&config.data_dir)?.with_answers_room(config.cache_size));
         let cache = Arc::new(Cache::new(Arc::clone(&store), config.cache_size));
         let id = identity::coordinator_id(&config.data_dir).map_err(StartError::Data)?;
+        let address =
+            listener.local_addr().map_err(|reason| StartError::Listen { listen: config.listen, reason })?;
+        let tls = tls::shown(&config.tls, &config.data_dir, names(address.ip())).map_err(StartError::Data)?;
+        if tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(
+                "INSECURE: plain HTTP on {address}; whoever listens in can read keys, tokens and answers, and forge them"
+            );
+        }
         let Start { number, last_id } = store.begin(wall_ms()).await?;
         let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
         let api_keys = config.api_keys;
@@ -128,6 +140,11 @@ impl Coordinator {
             open_jobs,
             is_ready: AtomicBool::new(false),
             proofs: Proofs::new().map_err(StartError::Data)?,
+            pin: tls.as_ref().map_or(tls::PLAIN, |tls| &tls.pin).to_owned(),
+            seals: Seals::open(&config.data_dir).map_err(StartError::Data)?,
+            results_room: Arc::new(Semaphore::new(RESULTS_ROOM)),
+            channel_binding: config.channel_binding,
+            trusted_proxies: config.trusted_proxies,
             sessions,
             waiters,
             airborne,
@@ -137,17 +154,17 @@ impl Coordinator {
         });
         queue_again(&shared).await?;
         shared.is_ready.store(true, Ordering::Release);
-        let address =
-            listener.local_addr().map_err(|reason| StartError::Listen { listen: config.listen, reason })?;
         let (stop, stopping) = watch::channel(false);
         let router = api::router(Arc::clone(&shared));
-        let server = tokio::spawn(server::serve(listener, router, stopping));
-        Ok(Self { address, shared, stop, server, drive, recorder })
+        let acceptor = tls.map(|tls| tls.acceptor);
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        let server = tokio::spawn(server::serve(listener, router, acceptor, stopping));
+        Ok(Self { url: format!("{scheme}://{}", from_here(address)), shared, stop, server, drive, recorder })
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where it can be reached from this host.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Makes a join token, as `POST /v1/join-tokens` does.
@@ -172,6 +189,23 @@ impl Coordinator {
         let _ = tokio::time::timeout(STOP, self.drive).await;
         let _ = tokio::time::timeout(STOP, self.recorder).await;
     }
+}
+
+/// An address that reaches a listener on this host.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(_) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+    }
+}
+
+/// What a certificate of our own is good for. Egret's own clients look for the first name only.
+fn names(listen: IpAddr) -> Vec<String> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let all = [COORDINATOR, "localhost", "127.0.0.1", "::1", host.trim()].map(str::to_owned);
+    let listen = (!listen.is_unspecified() && !listen.is_loopback()).then(|| listen.to_string());
+    all.into_iter().chain(listen).filter(|name| !name.is_empty()).collect()
 }
 
 async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {

@@ -31,7 +31,7 @@ use egret_store::{EndState, Flow, OutcomeRow, Store};
 use egret_wire::agent::{Attempt, Grant};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 pub(crate) use fleet::{Connected, Fleet};
 use flows::Flows;
@@ -82,7 +82,8 @@ pub(crate) enum Message {
     /// The job of a result, read from the store.
     Fetched(Box<Fetched>),
     /// Attempts of an agent that ended, judged.
-    Results { agent: AgentId, results: Vec<Judged> },
+    /// `room` is what they take of all that may wait here.
+    Results { agent: AgentId, results: Vec<Judged>, room: Option<OwnedSemaphorePermit> },
     /// An agent takes more grants.
     Credit { agent: AgentId, session: u64, grants: u32 },
     /// What an agent's clock showed a moment ago, in microseconds.
@@ -333,7 +334,10 @@ impl Drive {
             }
             Message::Loaded(loaded) => self.loaded(loaded, now),
             Message::Fetched(fetched) => self.fetched(*fetched, now),
-            Message::Results { agent, results } => self.settle(agent, results, now),
+            Message::Results { agent, results, room } => {
+                self.settle(agent, results, now);
+                drop(room);
+            }
             Message::Credit { agent, session, grants } => {
                 let Some(connected) = self.fleet.agents.get_mut(&agent).filter(|a| a.session == session)
                 else {
@@ -406,6 +410,8 @@ impl Drive {
             service: self.services.name(service).to_owned(),
             egress: address,
             question: Bytes(open.question.to_vec()),
+            // The session that it goes out by seals it.
+            seal: String::new(),
             not_after_us: connected.not_after(now),
         });
         self.granted.insert(agent);

@@ -28,17 +28,24 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], String> {
 /// # Errors
 /// One line: what, where, and the mend.
 pub(crate) fn coordinator_id(data_dir: &Path) -> Result<String, String> {
-    let path = data_dir.join(FILE);
+    kept(&data_dir.join(FILE), random_text::<16>)
+}
+
+/// What a file holds; made by `make` if there is none, for this user only.
+///
+/// # Errors
+/// One line: what, where, and the mend.
+pub(crate) fn kept(path: &Path, make: impl FnOnce() -> Result<String, String>) -> Result<String, String> {
     let unusable = |error: std::io::Error| {
         format!("{} cannot be used: {error}; make it readable for this user", path.display())
     };
-    match std::fs::read_to_string(&path) {
-        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(unusable(error)),
     }
-    let id = random_text::<16>()?;
+    let text = make()?;
     let draft = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -47,9 +54,9 @@ pub(crate) fn coordinator_id(data_dir: &Path) -> Result<String, String> {
         .mode(0o600)
         .open(&draft)
         .map_err(unusable)?;
-    file.write_all(id.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
-    std::fs::rename(&draft, &path).map_err(unusable)?;
-    Ok(id)
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
+    std::fs::rename(&draft, path).map_err(unusable)?;
+    Ok(text)
 }
 
 #[cfg(test)]

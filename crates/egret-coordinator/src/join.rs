@@ -9,28 +9,36 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use egret_store::TokenRow;
 use egret_wire::agent::{ENROL_CONTEXT, EnrolRequest};
+use egret_wire::api::TokenRequest;
 use ring::{digest, hmac, signature};
 
 use crate::identity::{random, random_text};
 
-/// What join tokens of a coordinator without TLS begin with; there is no key to pin on loopback.
-const PREFIX: &str = "egj1.plain.";
+/// What join tokens begin with: their version. The pin of the coordinator, an id and a secret follow.
+const VERSION: &str = "egj1";
 /// How long a proof of an address is good.
 const PROOF_LIFE: Duration = Duration::from_secs(60);
 /// Proofs remembered as used; addresses beyond this many a minute are turned away.
 const USED_PROOFS: usize = 100_000;
 
 /// A new token: what its owner is shown, and what is kept.
-pub(crate) fn new_token(uses: u32, expires_ms: u64, tags: Vec<String>) -> Result<(String, TokenRow), String> {
+pub(crate) fn new_token(
+    pin: &str,
+    request: TokenRequest,
+    expires_ms: u64,
+) -> Result<(String, TokenRow), String> {
+    let TokenRequest { uses, tags, services, .. } = request;
     let id = random_text::<6>()?;
     let secret = random_text::<32>()?;
-    let row = TokenRow { id: id.clone(), secret_hash: sha256(secret.as_bytes()), uses, expires_ms, tags };
-    Ok((format!("{PREFIX}{id}.{secret}"), row))
+    let row =
+        TokenRow { id: id.clone(), secret_hash: sha256(secret.as_bytes()), uses, expires_ms, tags, services };
+    Ok((format!("{VERSION}.{pin}.{id}.{secret}"), row))
 }
 
 /// A token's id and the hash of its secret; `None`: it is no token of ours.
 pub(crate) fn read_token(token: &str) -> Option<(String, [u8; 32])> {
-    let (id, secret) = token.strip_prefix(PREFIX)?.split_once('.')?;
+    // Whom the agent takes for us is its affair, and was settled before it sent this.
+    let [VERSION, _, id, secret] = token.split('.').collect::<Vec<_>>()[..] else { return None };
     Some((id.to_owned(), sha256(secret.as_bytes())))
 }
 
@@ -129,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_token_reads_back_and_its_secret_is_not_kept() {
-        let (token, row) = new_token(1, 5, Vec::new()).unwrap();
+        let (token, row) = new_token("plain", TokenRequest::default(), 5).unwrap();
         assert_eq!(read_token(&token), Some((row.id.clone(), row.secret_hash)));
         assert!(!format!("{row:?}").contains(token.rsplit('.').next().unwrap()));
-        for other in ["", "egj1.plain.", "egj2.plain.a.b", "egj1.plain.a"] {
+        for other in ["", "egj1.plain.", "egj2.plain.a.b", "egj1.plain.a", "egj1.plain.a.b.c"] {
             assert_eq!(read_token(other), None, "{other}");
         }
     }

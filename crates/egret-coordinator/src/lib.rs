@@ -10,7 +10,7 @@
 //!   restarts) and `progress` (batches);
 //! - `cache`: answers that are given again, before any budget is spent;
 //! - `recorder`: outcomes to the store, then acknowledgements to the agents;
-//! - `session`, `join`: agents; `api`: users, with [`key`] what they show; `server`, `linger`: the listener.
+//! - `session`, `login`, `join`, `seal`: agents; `api`: users, with [`key`] what they show; `server`, `linger`, `tls`: the listener.
 //!
 //! Absent: what answers mean (`egret-lookup`), when a call may leave (`egret-core`), SQL (`egret-store`).
 
@@ -24,9 +24,12 @@ mod identity;
 mod join;
 pub mod key;
 mod linger;
+mod login;
 mod recorder;
+mod seal;
 mod server;
 mod services;
 mod session;
+mod tls;
 
 pub use coordinator::{Coordinator, StartError};

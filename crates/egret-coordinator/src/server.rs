@@ -1,4 +1,7 @@
 //! The listener: HTTP/1.1 with a deadline for every header, and a cap on connections.
+//!
+//! Where it speaks TLS, callers on this host may leave it out: what does not leave the host needs none. Which of the
+//! two a connection is shows its first byte.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,9 +12,12 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::linger::Lingering;
@@ -23,8 +29,23 @@ const CONNECTIONS: usize = 8_192;
 /// How long a connection may take to end once the coordinator stops.
 const STOP: Duration = Duration::from_secs(3);
 
+/// What a TLS connection begins with (RFC 8446 5.1: a record of a handshake).
+const HANDSHAKE: u8 = 22;
+/// What callers from elsewhere are told who speak plain HTTP where TLS is spoken.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+    this port speaks TLS: write https:// instead of http://\n";
+
+/// What signatures may be bound to on this connection (RFC 9266); `None`: it is plain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding(pub(crate) Option<[u8; 32]>);
+
 /// Serves until `stop` turns true, then lets the exchanges under way end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -35,14 +56,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
             accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, peer, router, stop).await;
+            connection(stream, peer, router, tls, stop).await;
             drop(permit);
         });
     }
     let rest = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP, rest).await.is_err() {
+    if timeout(STOP, rest).await.is_err() {
         connections.shutdown().await;
     }
 }
@@ -63,11 +84,46 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: watch::Receiver<bool>,
+) {
     // Without it small answers wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return speak(stream, peer, Binding(None), router, stop).await };
+    let mut first = [0];
+    match timeout(HEADER, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first[0] == HANDSHAKE => {
+            // Whoever does not come through is a stranger, or has a certificate of ours that is another's: it says so itself.
+            let Ok(Ok(stream)) = timeout(HEADER, tls.accept(stream)).await else { return };
+            let binding = Binding(egret_tls::binding(stream.get_ref().1));
+            speak(stream, peer, binding, router, stop).await;
+        }
+        Ok(Ok(1)) if peer.ip().to_canonical().is_loopback() => {
+            speak(stream, peer, Binding(None), router, stop).await;
+        }
+        Ok(Ok(1)) => {
+            let _ = timeout(HEADER, stream.write_all(SPEAK_TLS)).await;
+            // It may not have been read when the connection is reset over what was not read here: no more can be done.
+            let _ = timeout(HEADER, stream.shutdown()).await;
+        }
+        _ => {}
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    binding: Binding,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(binding);
         let router = router.clone();
         let request = request.map(Lingering::new);
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }

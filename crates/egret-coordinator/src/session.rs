@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -13,34 +12,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use egret_core::id::AgentId;
 use egret_lookup::{Protocol, Raw, Reply, Service, Told, Verdict, classify, classify_http, decode};
-use egret_store::AgentRow;
 use egret_wire::agent::{
-    AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, Challenge,
-    CoordinatorMessage, Grant, Hello, Report, Spent, Welcome, read,
+    AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, CoordinatorMessage,
+    Grant, Report, Spent, Welcome, read,
 };
 use egret_wire::api::Answer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::Shared;
-use crate::clock::wall_ms;
 use crate::drive::{Join, Judged, Message as DriveMessage, answer_outcome};
-use crate::identity::random_text;
-use crate::join::is_signed;
+use crate::login::{Login, login};
+use crate::server::Binding;
 use crate::services::{Services, protocol};
 
 /// How often a frame is due from either side.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Without a frame of any kind for this long the session is dead.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Logins that may ask at once whether an agent is there.
+const MOST_PROBES: usize = 16;
 /// How long a login may take, and getting rid of one frame.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Frames that may wait for a slow agent.
-const OUTGOING: usize = 1_024;
-/// Addresses one agent may claim.
-const MOST_EGRESSES: usize = 1_024;
-
-static SESSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// What is said to an agent.
 #[derive(Debug)]
@@ -51,19 +44,31 @@ pub(crate) enum Outgoing {
     Spent(Spent),
     /// The coordinator stops: come back within this many milliseconds.
     GoingAway(u64),
+    /// Another login shows the key of this one: tell it if the agent answers.
+    Probe(oneshot::Sender<()>),
     /// A newer session of the same agent has taken over.
     Replaced,
+    /// The agent has lost its place in the fleet.
+    Revoked,
 }
 
 /// Why a session was closed by us.
-struct Closed {
-    code: u16,
-    reason: String,
+pub(crate) struct Closed {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
+impl Closed {
+    /// For reasons on our side.
+    pub(crate) fn internal(reason: String) -> Self {
+        Self { code: 1011, reason }
+    }
 }
 
 /// Holds a session from its upgrade to its end.
-pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Shared>) {
-    let (join, outgoing) = match timeout(PATIENCE, login(&mut socket, &shared)).await {
+pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, binding: Binding, shared: Arc<Shared>) {
+    let Login { join, outgoing, epoch } = match timeout(PATIENCE, login(&mut socket, binding, &shared)).await
+    {
         Ok(Ok(Some(login))) => login,
         Ok(Ok(None)) => return,
         Ok(Err(closed)) => {
@@ -73,8 +78,16 @@ pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Sh
         Err(_) => return tracing::warn!("login from {peer} took too long"),
     };
     let (agent, session) = (join.agent.id, join.session);
-    let mut live = Session { socket, shared: Arc::clone(&shared), agent, session };
-    match live.welcome(join).await {
+    let mut live = Session {
+        socket,
+        shared: Arc::clone(&shared),
+        agent,
+        session,
+        unconfirmed: Some(epoch),
+        probes: Vec::new(),
+        is_warned: false,
+    };
+    match live.welcome(join, epoch).await {
         Ok(()) => {
             if let Err(closed) = live.talk(outgoing).await {
                 close(&mut live.socket, closed).await;
@@ -85,75 +98,22 @@ pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, shared: Arc<Sh
     let _ = shared.drive.send(DriveMessage::Leave { agent, session }).await;
 }
 
-type Login = (Join, mpsc::Receiver<Outgoing>);
-
-/// Challenge, hello, proofs. `None`: the agent went away.
-async fn login(socket: &mut WebSocket, shared: &Shared) -> Result<Option<Login>, Closed> {
-    let internal = |reason: String| Closed { code: 1011, reason };
-    let challenge =
-        Challenge { nonce: random_text::<24>().map_err(internal)?, coordinator: shared.id.clone() };
-    if say(socket, &CoordinatorMessage::Challenge(challenge.clone())).await.is_err() {
-        return Ok(None);
-    }
-    let hello = loop {
-        let Some(Ok(frame)) = socket.recv().await else { return Ok(None) };
-        let Message::Text(text) = frame else { continue };
-        match read(text.as_str(), &AGENT_KINDS) {
-            Ok(AgentMessage::Hello(hello)) => break hello,
-            _ => return Err(Closed { code: 1002, reason: "the first message must be a hello".to_owned() }),
-        }
-    };
-    let agent = known_agent(&challenge, &hello, shared).await?;
-    if hello.egresses.len() > MOST_EGRESSES {
-        return Err(Closed { code: 1008, reason: format!("more than {MOST_EGRESSES} addresses") });
-    }
-    let mut addresses = Vec::with_capacity(hello.egresses.len());
-    for claim in hello.egresses {
-        if !shared.proofs.accept(&claim.address, &claim.proof, wall_ms()) {
-            return Err(Closed {
-                code: 1008,
-                reason: format!("the proof of {} does not hold; prove it again", claim.address),
-            });
-        }
-        if !addresses.iter().any(|(address, _)| *address == claim.address) {
-            addresses.push((claim.address, claim.memory));
-        }
-    }
-    let (sender, outgoing) = mpsc::channel(OUTGOING);
-    let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
-    let Hello { version, ledgers, in_flight, .. } = hello;
-    let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing: sender };
-    Ok(Some((join, outgoing)))
-}
-
-async fn known_agent(challenge: &Challenge, hello: &Hello, shared: &Shared) -> Result<AgentRow, Closed> {
-    let unknown = || {
-        Closed {
-        code: CLOSE_UNKNOWN_AGENT,
-        reason: "this coordinator does not know the agent, or its key is another; remove its state dir and join with a new token"
-            .to_owned(),
-    }
-    };
-    let id: AgentId = hello.agent.parse().map_err(|_| unknown())?;
-    let row =
-        shared.store.agent(id).await.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
-    let row = row.ok_or_else(unknown)?;
-    if !is_signed(&row.public_key, &challenge.to_sign(&hello.agent), &hello.signature) {
-        return Err(unknown());
-    }
-    Ok(row)
-}
-
 struct Session {
     socket: WebSocket,
     shared: Arc<Shared>,
     agent: AgentId,
     session: u64,
+    /// The session's number, until the agent has shown by another frame that it knows it.
+    unconfirmed: Option<u64>,
+    /// Who asks whether the agent is there, and the ping that asks it.
+    probes: Vec<([u8; 8], oneshot::Sender<()>)>,
+    /// A result without a grant has been told of in the log.
+    is_warned: bool,
 }
 
 impl Session {
     /// Makes the agent part of the fleet. Who owns its egresses is on disk before it can ask for work.
-    async fn welcome(&mut self, join: Join) -> Result<(), Closed> {
+    async fn welcome(&mut self, join: Join, epoch: u64) -> Result<(), Closed> {
         let internal = || Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
         let (reply, welcomed) = oneshot::channel();
         let sent = self.shared.drive.send(DriveMessage::Join(Box::new(join), reply)).await;
@@ -163,12 +123,15 @@ impl Session {
         let stored = async {
             let ledgers = store.save_ledgers(welcomed.rows).await?;
             let owners = store.save_egresses(welcomed.owners).await?;
+            let offered = store.save_epoch(self.agent, epoch, false).await?;
             ledgers.await?;
-            owners.await
+            owners.await?;
+            offered.await
         };
         let stored = stored.await;
         stored.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
         let welcome = Welcome {
+            epoch,
             services: self.shared.services.policies(),
             ledgers: welcomed.ledgers,
             egresses: welcomed.egresses,
@@ -187,7 +150,11 @@ impl Session {
             tokio::select! {
                 biased;
                 message = outgoing.recv() => match message {
-                    Some(Outgoing::Grants(grants)) => {
+                    Some(Outgoing::Grants(mut grants)) => {
+                        for grant in &mut grants {
+                            let call = (grant.service.as_str(), grant.egress.as_str());
+                            grant.seal = self.shared.seals.seal(self.agent, grant.attempt, call);
+                        }
                         say(&mut self.socket, &CoordinatorMessage::Grants(grants)).await.map_err(stuck)?;
                     }
                     Some(Outgoing::Ack(attempts)) => {
@@ -204,6 +171,11 @@ impl Session {
                         say(&mut self.socket, &away).await.map_err(stuck)?;
                         return Err(Closed { code: 1001, reason: "the coordinator is stopping".to_owned() });
                     }
+                    Some(Outgoing::Probe(asks)) => self.probe(asks).await.map_err(stuck)?,
+                    Some(Outgoing::Revoked) => {
+                        let reason = "this agent was revoked; remove its state dir and join with a new token";
+                        return Err(Closed { code: CLOSE_UNKNOWN_AGENT, reason: reason.to_owned() });
+                    }
                     Some(Outgoing::Replaced) => {
                         let reason = "another session of this agent has taken over; is its state dir used twice?";
                         return Err(Closed { code: CLOSE_REPLACED, reason: reason.to_owned() });
@@ -215,6 +187,7 @@ impl Session {
                     match frame {
                         Some(Ok(Message::Text(text))) => self.hear(text.as_str()).await?,
                         Some(Ok(Message::Close(_))) | Some(Err(_)) | None => return Ok(()),
+                        Some(Ok(Message::Pong(echo))) if !self.probes.is_empty() => self.is_there(&echo),
                         Some(Ok(_)) => self.tell(DriveMessage::Heard(self.agent)).await?,
                     }
                 }
@@ -227,12 +200,59 @@ impl Session {
         }
     }
 
+    /// Asks the agent whether it is there.
+    async fn probe(&mut self, asks: oneshot::Sender<()>) -> Result<(), ()> {
+        if self.probes.len() >= MOST_PROBES {
+            // Whoever asks now waits in vain, and is taken for the only one: the others were told.
+            return Ok(());
+        }
+        let ping = fastrand::u64(..).to_be_bytes();
+        self.probes.push((ping, asks));
+        send(&mut self.socket, Message::Ping(ping.to_vec().into())).await
+    }
+
+    fn is_there(&mut self, echo: &[u8]) {
+        if let Some(at) = self.probes.iter().position(|(ping, _)| ping == echo) {
+            // Whoever asked may have given up.
+            let _ = self.probes.swap_remove(at).1.send(());
+        }
+    }
+
+    /// The results that this agent was granted calls for; the others are worth nothing, and are not to come again.
+    async fn sealed(&mut self, mut reports: Vec<Report>) -> Result<Vec<Report>, Closed> {
+        let (agent, seals) = (self.agent, &self.shared.seals);
+        let forged: Vec<Attempt> = reports
+            .extract_if(.., |report| {
+                !seals.holds(agent, report.attempt, (&report.service, &report.egress), &report.seal)
+            })
+            .map(|report| report.attempt)
+            .collect();
+        if !forged.is_empty() {
+            if !std::mem::replace(&mut self.is_warned, true) {
+                tracing::warn!(agent = %agent, "results for calls that were never granted to this agent are left out");
+            }
+            let stuck = |()| Closed::internal("the agent takes no frames".to_owned());
+            say(&mut self.socket, &CoordinatorMessage::Ack(forged)).await.map_err(stuck)?;
+        }
+        Ok(reports)
+    }
+
     async fn hear(&mut self, frame: &str) -> Result<(), Closed> {
+        if let Some(epoch) = self.unconfirmed.take() {
+            // If this fails, the number counts as offered, and any since the last one confirmed will do.
+            if let Ok(commit) = self.shared.store.save_epoch(self.agent, epoch, true).await {
+                let _ = commit.await;
+            }
+        }
         match read(frame, &AGENT_KINDS) {
             Ok(AgentMessage::Results(reports)) => {
+                let reports = self.sealed(reports).await?;
                 let services = &self.shared.services;
                 let results = reports.into_iter().map(|report| judge(services, report)).collect();
-                self.tell(DriveMessage::Results { agent: self.agent, results }).await
+                let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+                // Nobody closes it.
+                let room = Arc::clone(&self.shared.results_room).acquire_many_owned(bytes).await.ok();
+                self.tell(DriveMessage::Results { agent: self.agent, results, room }).await
             }
             Ok(AgentMessage::Credit(grants)) => {
                 self.tell(DriveMessage::Credit { agent: self.agent, session: self.session, grants }).await
@@ -311,7 +331,7 @@ fn verdict(service: &Service, report: &Report, told: &Told) -> Option<Verdict> {
     })
 }
 
-async fn say(socket: &mut WebSocket, message: &CoordinatorMessage) -> Result<(), ()> {
+pub(crate) async fn say(socket: &mut WebSocket, message: &CoordinatorMessage) -> Result<(), ()> {
     let text = serde_json::to_string(message)
         .map_err(|error| tracing::error!("a message cannot be written: {error}"))?;
     send(socket, Message::Text(text.into())).await
@@ -344,6 +364,7 @@ mod tests {
             attempt: Attempt(1, 1, 1, 1),
             service: "api".to_owned(),
             egress: "192.0.2.1".to_owned(),
+            seal: String::new(),
             end,
             answer: Bytes(body.as_bytes().to_vec()),
             held_ms: 0,

@@ -185,6 +185,19 @@ pub struct TokenRow {
     pub expires_ms: u64,
     /// Given to every agent that joins with it.
     pub tags: Vec<String>,
+    /// Patterns of the services that such an agent may ask; empty: all.
+    pub services: Vec<String>,
+}
+
+/// A join token as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKept {
+    /// As it was added.
+    pub token: TokenRow,
+    /// How many agents have joined with it.
+    pub used: u32,
+    /// Not taken since then, in milliseconds since 1970.
+    pub revoked_ms: Option<u64>,
 }
 
 /// An agent that presents a token.
@@ -215,6 +228,8 @@ pub enum Enrolment {
     Expired,
     /// Every use is spent.
     UsedUp,
+    /// It was taken back.
+    Revoked,
 }
 
 /// An enrolled agent.
@@ -228,8 +243,25 @@ pub struct AgentRow {
     pub public_key: [u8; 32],
     /// From its token.
     pub tags: Vec<String>,
+    /// Patterns of the services that it may ask, from its token; empty: all.
+    pub services: Vec<String>,
     /// When it joined, in milliseconds since 1970.
     pub enrolled_ms: u64,
+    /// The number of its last session that it has confirmed to know of; 0: none.
+    pub confirmed: u64,
+    /// The highest number that it was offered; it may not have heard of it.
+    pub offered: u64,
+    /// When a copy of its key last tried to log in, in milliseconds since 1970.
+    pub doubled_ms: Option<u64>,
+}
+
+impl AgentRow {
+    /// One that has never logged in, without tags or limits.
+    pub fn new(id: AgentId, name: &str, public_key: [u8; 32], enrolled_ms: u64) -> Self {
+        let name = name.to_owned();
+        let (tags, services) = (Vec::new(), Vec::new());
+        Self { id, name, public_key, tags, services, enrolled_ms, confirmed: 0, offered: 0, doubled_ms: None }
+    }
 }
 
 /// The checkpoint of one ledger.

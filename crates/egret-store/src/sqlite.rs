@@ -209,6 +209,26 @@ impl Store for SqliteStore {
         self.write(ROW, move |db| fleet::enrol(db, &request)).await
     }
 
+    async fn tokens(&self) -> Stored<Vec<TokenKept>> {
+        self.read(fleet::tokens).await
+    }
+
+    async fn revoke_token(&self, id: String, now_ms: u64) -> Stored<Commit<bool>> {
+        self.write(ROW, move |db| fleet::revoke_token(db, &id, now_ms)).await
+    }
+
+    async fn revoke_agent(&self, id: AgentId, now_ms: u64) -> Stored<Commit<bool>> {
+        self.write(ROW, move |db| fleet::revoke_agent(db, id, now_ms)).await
+    }
+
+    async fn save_epoch(&self, id: AgentId, epoch: u64, is_confirmed: bool) -> Stored<Commit> {
+        self.write(ROW, move |db| fleet::save_epoch(db, id, epoch, is_confirmed)).await
+    }
+
+    async fn note_double(&self, id: AgentId, now_ms: u64) -> Stored<Commit> {
+        self.write(ROW, move |db| fleet::note_double(db, id, now_ms)).await
+    }
+
     async fn agents(&self) -> Stored<Vec<AgentRow>> {
         self.read(fleet::agents).await
     }

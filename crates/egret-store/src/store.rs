@@ -119,10 +119,20 @@ pub trait Store: Send + Sync + 'static {
     async fn add_token(&self, token: TokenRow) -> Stored<Commit>;
     /// Spends one use of a token and adds the agent, in one transaction.
     async fn enrol(&self, request: EnrolRequest) -> Stored<Commit<Enrolment>>;
-    /// All agents, by id.
+    /// Every token, in the order of their ids.
+    async fn tokens(&self) -> Stored<Vec<TokenKept>>;
+    /// Takes a token back; tells whether there is one. Agents that have joined with it stay.
+    async fn revoke_token(&self, id: String, now_ms: u64) -> Stored<Commit<bool>>;
+    /// All agents that were not revoked, by id.
     async fn agents(&self) -> Stored<Vec<AgentRow>>;
-    /// One agent.
+    /// One agent, if it was not revoked.
     async fn agent(&self, id: AgentId) -> Stored<Option<AgentRow>>;
+    /// Takes an agent's place in the fleet back; tells whether it had one.
+    async fn revoke_agent(&self, id: AgentId, now_ms: u64) -> Stored<Commit<bool>>;
+    /// Records a session's number as offered to an agent, or as confirmed by it; numbers only grow.
+    async fn save_epoch(&self, id: AgentId, epoch: u64, is_confirmed: bool) -> Stored<Commit>;
+    /// Records that a copy of an agent's key tried to log in.
+    async fn note_double(&self, id: AgentId, now_ms: u64) -> Stored<Commit>;
 
     /// Replaces the checkpoints of the given ledgers (one per egress and service).
     async fn save_ledgers(&self, ledgers: Vec<LedgerRow>) -> Stored<Commit>;

@@ -11,7 +11,7 @@ mod pin;
 mod trust;
 
 pub use pin::{Pin, PinError};
-pub use trust::{COORDINATOR, NoAuthority, Trust, client};
+pub use trust::{COORDINATOR, NoAuthority, Trust, client, public_roots};
 
 use rustls::{ConnectionCommon, SideData};
 

@@ -47,6 +47,11 @@ impl Trust {
     }
 }
 
+/// The authorities that the world trusts.
+pub fn public_roots() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
 /// TLS 1.2 and 1.3 as a client, without certificates of its own.
 pub fn client(trust: &Trust) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -54,7 +59,7 @@ pub fn client(trust: &Trust) -> ClientConfig {
         .with_safe_default_protocol_versions()
         .expect("ring has the cipher suites of TLS 1.2 and 1.3");
     let roots = match trust {
-        Trust::Public => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+        Trust::Public => public_roots(),
         Trust::Nobody => RootCertStore::empty(),
         Trust::Pinned(_) | Trust::Authorities(_) => {
             let verifier = Verifier { trust: trust.clone(), provider };

@@ -25,6 +25,8 @@ pub const MAX_FRAME: usize = 16 << 20;
 pub const CLOSE_UNKNOWN_AGENT: u16 = 4401;
 /// Close code: a newer session of the same agent has taken over.
 pub const CLOSE_REPLACED: u16 = 4409;
+/// Close code: another process holds the agent's key. Trying again is useless.
+pub const CLOSE_DOUBLE: u16 = 4410;
 
 /// The name of an attempt: job, step, the coordinator's start number, a count within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,12 +115,20 @@ pub struct Challenge {
     pub nonce: String,
     /// The coordinator's id.
     pub coordinator: String,
+    /// The signature has to hold for this TLS connection only.
+    #[serde(default)]
+    pub bound: bool,
 }
 
 impl Challenge {
-    /// The bytes an agent signs.
-    pub fn to_sign(&self, agent: &str) -> Vec<u8> {
-        [SESSION_CONTEXT, &self.nonce, agent, &self.coordinator].join("\n").into_bytes()
+    /// The bytes an agent signs; `binding` is what RFC 9266 makes of the connection if it has to hold for that only.
+    pub fn to_sign(&self, agent: &str, binding: Option<&[u8; 32]>) -> Vec<u8> {
+        let mut said = [SESSION_CONTEXT, &self.nonce, agent, &self.coordinator].join("\n").into_bytes();
+        if let Some(binding) = binding {
+            said.push(b'\n');
+            said.extend(binding);
+        }
+        said
     }
 }
 
@@ -131,6 +141,9 @@ pub struct Hello {
     pub version: String,
     /// Signature over [`Challenge::to_sign`], base64.
     pub signature: String,
+    /// The number of its last session, from [`Welcome::epoch`]; 0: it had none.
+    #[serde(default)]
+    pub epoch: u64,
     /// The addresses it calls from.
     pub egresses: Vec<EgressClaim>,
     /// What was spent, by the agent's own count.
@@ -223,11 +236,18 @@ pub struct InFlight {
     pub service: String,
     /// From where.
     pub egress: String,
+    /// From [`Grant::seal`].
+    #[serde(default)]
+    pub seal: String,
 }
 
 /// The login holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Welcome {
+    /// The number of this session among all of the agent: higher than any before. The agent keeps it for its next
+    /// hello before it says anything more.
+    #[serde(default)]
+    pub epoch: u64,
     /// The services that may be asked.
     pub services: Vec<ServicePolicy>,
     /// What the coordinator remembers of these egresses and the agent cannot.
@@ -318,6 +338,9 @@ pub struct Grant {
     pub egress: String,
     /// What to send, whole; over HTTP the path with its query, which begins with `/`.
     pub question: Bytes,
+    /// To come back with the result: shows that this agent was granted this call.
+    #[serde(default)]
+    pub seal: String,
     /// Not to be sent when the agent's clock shows this or later, in microseconds: it counts as lost then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after_us: Option<u64>,
@@ -332,6 +355,9 @@ pub struct Report {
     pub service: String,
     /// From where.
     pub egress: String,
+    /// From [`Grant::seal`].
+    #[serde(default)]
+    pub seal: String,
     /// How it ended.
     pub end: CallEnd,
     /// What came, whole; empty if nothing did. Over HTTP the body.
@@ -412,7 +438,7 @@ mod tests {
 
     #[test]
     fn reports_of_whois_and_of_http_are_one_shape() {
-        let whois = r#"{"attempt":[7,1,2,3],"service":"s","egress":"e","end":"answered","answer":"a","held_ms":1,"took_ms":2,"since_ms":3}"#;
+        let whois = r#"{"attempt":[7,1,2,3],"service":"s","egress":"e","seal":"x","end":"answered","answer":"a","held_ms":1,"took_ms":2,"since_ms":3}"#;
         let report: Report = serde_json::from_str(whois).unwrap();
         assert_eq!((report.status, report.headers.len()), (None, 0));
         assert_eq!(serde_json::to_string(&report).unwrap(), whois);

@@ -487,10 +487,16 @@ pub struct AgentView {
     pub egresses: Vec<String>,
     /// From its token.
     pub tags: Vec<String>,
+    /// Patterns of the services that it may ask, from its token; empty: all.
+    #[serde(default)]
+    pub services: Vec<String>,
     /// Grants it still takes.
     pub credit: u32,
     /// When it joined.
     pub enrolled_at: Time,
+    /// When somebody else last showed its key.
+    #[serde(default)]
+    pub doubled_at: Option<Time>,
     /// When it was last heard of, while it is connected.
     pub seen_at: Option<Time>,
 }
@@ -591,11 +597,14 @@ pub struct TokenRequest {
     /// Given to every agent that joins with it.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Patterns of the services that such an agent may ask, as `whois.*`; empty: all.
+    #[serde(default)]
+    pub services: Vec<String>,
 }
 
 impl Default for TokenRequest {
     fn default() -> Self {
-        Self { uses: one(), expires_in: one_hour(), tags: Vec::new() }
+        Self { uses: one(), expires_in: one_hour(), tags: Vec::new(), services: Vec::new() }
     }
 }
 
@@ -616,6 +625,25 @@ pub struct TokenView {
     pub id: String,
     /// Worthless from then on.
     pub expires_at: Time,
+}
+
+/// A join token, as `GET /v1/join-tokens` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenListed {
+    /// Its public part.
+    pub id: String,
+    /// How many agents may join with it.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// Worthless from then on.
+    pub expires_at: Time,
+    /// Worthless since then.
+    pub revoked_at: Option<Time>,
+    /// Given to every agent that joins with it.
+    pub tags: Vec<String>,
+    /// Patterns of the services that such an agent may ask; empty: all.
+    pub services: Vec<String>,
 }
 
 /// `GET /healthz` and `GET /readyz`.

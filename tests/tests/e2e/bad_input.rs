@@ -154,9 +154,9 @@ async fn a_client_that_never_finishes_its_header_is_cut() {
 async fn agents_without_a_good_token_are_told_why_and_exit_4() {
     let api = Api::start().await;
     let url = format!("http://{}", api.rig.address);
-    let spent = egret_wire::api::TokenRequest { uses: 1, expires_in: span(60_000), tags: Vec::new() };
+    let spent = egret_wire::api::TokenRequest { uses: 1, expires_in: span(60_000), ..Default::default() };
     let spent = api.rig.client.create_token(&spent).await.unwrap().token;
-    let short = egret_wire::api::TokenRequest { uses: 1, expires_in: span(1), tags: Vec::new() };
+    let short = egret_wire::api::TokenRequest { uses: 1, expires_in: span(1), ..Default::default() };
     let short = api.rig.client.create_token(&short).await.unwrap().token;
     let join = |token: &str, state: &str| {
         let state = api.rig.dir.path().join(state);
@@ -168,7 +168,7 @@ async fn agents_without_a_good_token_are_told_why_and_exit_4() {
     first.await_output("session", |said| said.contains("session with").then_some(()));
     let wrong = format!("{}x", spent);
     for (token, why) in
-        [("nonsense", "not one of"), (wrong.as_str(), "unknown"), (&spent, "used up"), (&short, "expired")]
+        [("nonsense", "no join token"), (wrong.as_str(), "unknown"), (&spent, "used up"), (&short, "expired")]
     {
         let mut agent = join(token, &format!("refused-{}", why.replace(' ', "-")));
         assert_eq!(
@@ -233,7 +233,11 @@ async fn a_coordinator_that_cannot_start_says_what_where_and_the_mend_and_exits_
             vec!["file/sub", "data_dir"],
         ),
         ("twice", format!("listen = \"127.0.0.1:0\"\ndata_dir = {taken:?}\n"), vec!["data"]),
-        ("public", "listen = \"0.0.0.0:0\"\n".to_owned(), vec!["public:1:", "loopback"]),
+        (
+            "pem",
+            "tls = { cert = \"/nowhere/c.pem\", key = \"k.pem\" }\n".to_owned(),
+            vec!["/nowhere/c.pem", "PEM"],
+        ),
         ("syntax", "listen = \n".to_owned(), vec!["syntax:1:"]),
         ("unknown", "lisen = \"127.0.0.1:0\"\n".to_owned(), vec!["unknown:1:1", "lisen", "listen"]),
     ] {

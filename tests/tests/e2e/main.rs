@@ -12,3 +12,4 @@ mod keys;
 mod quotas;
 mod retry;
 mod scopes;
+mod trust;

@@ -1,9 +1,9 @@
-//! `egret agents`, `egret services`, `egret token create`.
+//! `egret agents`, `egret services`, `egret token`.
 
 use clap::Subcommand;
 use comfy_table::Cell;
 use egret_client::Client;
-use egret_wire::api::{AgentView, Liveness, ServiceView, TokenRequest};
+use egret_wire::api::{AgentView, Liveness, ServiceView, TokenListed, TokenRequest};
 use egret_wire::value::Span;
 
 use crate::args::span;
@@ -25,6 +25,16 @@ pub(crate) enum TokenCommand {
         /// Given to every agent that joins with it; may be repeated
         #[arg(long, value_name = "TAG")]
         tag: Vec<String>,
+        /// A service that agents which join with it may ask, such as whois.*; may be repeated [default: every one]
+        #[arg(long, value_name = "PATTERN")]
+        service: Vec<String>,
+    },
+    /// List the tokens; their secrets are not kept
+    List,
+    /// Take a token back: nobody joins with it any more
+    Revoke {
+        /// The token's id, as `list` shows it
+        id: String,
     },
 }
 
@@ -105,15 +115,55 @@ fn some(words: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// Makes a token: the token itself goes to stdout, what to do with it to stderr.
+/// Makes, lists and takes back tokens.
 pub(crate) async fn token(command: TokenCommand, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let TokenCommand::Create { uses, expires_in, tag } = command;
-    let token = client.create_token(&TokenRequest { uses, expires_in, tags: tag }).await?;
+    match command {
+        TokenCommand::Create { uses, expires_in, tag, service } => {
+            let request = TokenRequest { uses, expires_in, tags: tag, services: service };
+            create_token(&request, client, out).await
+        }
+        TokenCommand::List => list_tokens(client, out).await,
+        TokenCommand::Revoke { id } => {
+            client.revoke_token(&id).await?;
+            out.note(&format!("nobody joins with token {id} any more; agents that have joined with it stay"));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn list_tokens(client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let page = client.tokens().await?;
+    if out.json {
+        out.document(&page)?;
+    } else if page.items.is_empty() {
+        out.note("there is no token; `egret token create` makes one");
+    } else {
+        let headings = ["token", "joined", "good until", "revoked", "tags", "services"];
+        out.text(&table(&headings, page.items.iter().map(listed_token).collect()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn listed_token(token: &TokenListed) -> Vec<Cell> {
+    vec![
+        cell(&token.id),
+        cell(format!("{} of {}", token.used, token.uses)),
+        cell(token.expires_at),
+        maybe(token.revoked_at),
+        maybe(some(&token.tags)),
+        cell(some(&token.services).unwrap_or_else(|| "any".to_owned())),
+    ]
+}
+
+/// The token itself goes to stdout, what to do with it to stderr.
+async fn create_token(request: &TokenRequest, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let token = client.create_token(request).await?;
     if out.json {
         out.document(&token)?;
         return Ok(Exit::Done);
     }
     out.bytes(format!("{}\n", token.token).as_bytes())?;
+    let uses = request.uses;
     let times = if uses == 1 { "once".to_owned() } else { format!("{uses} times") };
     out.note(&format!(
         "token {} is good {times}, until {}; keep it in a file, then run",

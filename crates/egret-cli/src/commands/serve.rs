@@ -68,14 +68,8 @@ pub(crate) async fn start(config: Config, out: &Out) -> Result<Coordinator, Fail
     let services = counted(config.services.len() as u64, "service");
     let data_dir = config.data_dir.display().to_string();
     let coordinator = Coordinator::start(config).await.map_err(|error| Failure::usage(error.to_string()))?;
-    let url = url(&coordinator);
-    out.note(&format!("egret serves {url} ({services}, data in {data_dir})"));
+    out.note(&format!("egret serves {} ({services}, data in {data_dir})", coordinator.url()));
     Ok(coordinator)
-}
-
-/// Where a coordinator can be reached from this host.
-pub(crate) fn url(coordinator: &Coordinator) -> String {
-    format!("http://{}", coordinator.local_addr())
 }
 
 /// Writes logs to stderr: as much as `EGRET_LOG` says, else `level`.

@@ -12,7 +12,7 @@ use egret_wire::api::TokenRequest;
 use egret_wire::value::Span;
 use tokio::sync::oneshot;
 
-use crate::commands::serve::{PlaceArgs, log, start, url};
+use crate::commands::serve::{PlaceArgs, log, start};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::signals::Signals;
@@ -67,18 +67,20 @@ pub(crate) async fn join(
     name: String,
     state_dir: PathBuf,
 ) -> Result<Options, Failure> {
-    let request = TokenRequest { uses: 1, expires_in: TOKEN_LIFE, tags: Vec::new() };
+    let request = TokenRequest { expires_in: TOKEN_LIFE, ..TokenRequest::default() };
     let token = coordinator
         .create_token(request)
         .await
         .map_err(|problem| Failure::new(Exit::Failed, problem.detail))?;
     Ok(Options {
-        coordinator: url(coordinator),
+        coordinator: coordinator.url().to_owned(),
         egresses,
         name,
         state_dir,
         token: Some(token.token),
         allow_private: Vec::new(),
+        insecure: true,
+        channel_binding: true,
     })
 }
 

@@ -8,22 +8,25 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, Extension, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use egret_core::id::{AgentId, ServiceId};
 use egret_store::{EnrolRequest, Enrolment};
 use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
 use egret_wire::api::{
-    AgentView, EgressView, Liveness, Page, ServiceView, TokenRequest, TokenView, WhyRequest,
+    AgentView, EgressView, Liveness, Page, ServiceView, TokenListed, TokenRequest, TokenView, WhyRequest,
 };
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::Time;
 
 use super::batches::paging;
+use super::origin::origin;
 use super::{Failure, Shared, not_found};
 use crate::clock::wall_ms;
+use crate::config::service_pattern;
 use crate::drive::{AgentLive, Standing};
+use crate::server::Binding;
 use crate::{join, session};
 
 /// Small buffers: a session costs 24 KB instead of 148 KB.
@@ -31,6 +34,7 @@ const BUFFER: usize = 8 << 10;
 const MOST_USES: u32 = 100_000;
 const LONGEST_TOKEN: Duration = Duration::from_secs(366 * 24 * 3600);
 const LONGEST_NAME: usize = 64;
+const MOST_SERVICES: usize = 100;
 const LONGEST_WHY: usize = 256;
 
 /// `GET /v1/agents`.
@@ -48,7 +52,9 @@ pub(crate) async fn agents(
             name: row.name,
             state: if live.is_some() { Liveness::Up } else { Liveness::Down },
             tags: row.tags,
+            services: row.services,
             enrolled_at: Time(row.enrolled_ms),
+            doubled_at: row.doubled_ms.map(Time),
             version: live.as_ref().map(|live| live.version.clone()),
             credit: live.as_ref().map_or(0, |live| live.credit),
             seen_at: live.as_ref().map(|live| Time(live.seen_ms)),
@@ -147,6 +153,48 @@ pub(crate) async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Res
     Ok((StatusCode::CREATED, Json(token)).into_response())
 }
 
+/// `GET /v1/join-tokens`: without their secrets.
+pub(crate) async fn tokens(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Page<TokenListed>>, Failure> {
+    paging(&query, &[])?;
+    let listed = shared.store.tokens().await?.into_iter().map(|kept| TokenListed {
+        id: kept.token.id,
+        uses: kept.token.uses,
+        used: kept.used,
+        expires_at: Time(kept.token.expires_ms),
+        revoked_at: kept.revoked_ms.map(Time),
+        tags: kept.token.tags,
+        services: kept.token.services,
+    });
+    Ok(Json(Page { items: listed.collect(), next_cursor: None }))
+}
+
+/// `DELETE /v1/join-tokens/{id}`: nobody joins with it any more.
+pub(crate) async fn revoke_token(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let is_known = shared.store.revoke_token(id.clone(), wall_ms()).await?.await?;
+    if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(not_found("join token", &id)) }
+}
+
+/// `DELETE /v1/agents/{id}`: its session ends at once, and it does not come back.
+pub(crate) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let unknown = || not_found("agent", &id);
+    let agent: AgentId = id.parse().map_err(|_| unknown())?;
+    if !shared.store.revoke_agent(agent, wall_ms()).await?.await? {
+        return Err(unknown());
+    }
+    shared.ask(move |drive, now| drive.revoke(agent, now)).await?;
+    tracing::info!("{agent} was revoked");
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Makes a join token.
 pub(crate) async fn create_token(shared: &Shared, request: TokenRequest) -> Result<TokenView, Problem> {
     let invalid = |pointer: &str, detail: &str| Problem::new(Code::InvalidField, detail).at(pointer);
@@ -160,10 +208,16 @@ pub(crate) async fn create_token(shared: &Shared, request: TokenRequest) -> Resu
     if request.tags.len() > 16 || request.tags.iter().any(odd) {
         return Err(invalid("/tags", "at most 16 tags of 1 to 64 visible characters"));
     }
+    if request.services.len() > MOST_SERVICES {
+        return Err(invalid("/services", "at most 100 patterns of services"));
+    }
+    if let Some(why) = request.services.iter().find_map(|pattern| service_pattern(pattern).err()) {
+        return Err(invalid("/services", &why));
+    }
     let life_ms = u64::try_from(request.expires_in.0.as_millis()).unwrap_or(u64::MAX);
     let expires_ms = wall_ms().saturating_add(life_ms);
     let internal = |detail: String| Problem::new(Code::Internal, detail);
-    let (token, row) = join::new_token(request.uses, expires_ms, request.tags).map_err(internal)?;
+    let (token, row) = join::new_token(&shared.pin, request, expires_ms).map_err(internal)?;
     let id = row.id.clone();
     let stored = match shared.store.add_token(row).await {
         Ok(commit) => commit.await,
@@ -206,6 +260,7 @@ pub(crate) async fn enrol(State(shared): State<Arc<Shared>>, body: Bytes) -> Res
         Enrolment::Unknown => Err(invalid("unknown")),
         Enrolment::Expired => Err(invalid("expired")),
         Enrolment::UsedUp => Err(invalid("used up")),
+        Enrolment::Revoked => Err(invalid("revoked")),
     }
 }
 
@@ -213,8 +268,12 @@ pub(crate) async fn enrol(State(shared): State<Arc<Shared>>, body: Bytes) -> Res
 pub(crate) async fn observe(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
 ) -> Result<Json<Observed>, Failure> {
-    let address = join::egress_key(peer.ip());
+    let address = origin(peer.ip(), &headers, &shared.trusted_proxies).ok_or_else(|| {
+        Failure::new(Code::InvalidField, "the X-Forwarded-For of this request names no address")
+    })?;
+    let address = join::egress_key(address);
     let proof =
         shared.proofs.issue(&address, wall_ms()).map_err(|error| Failure::new(Code::Internal, error))?;
     Ok(Json(Observed { address, proof }))
@@ -224,6 +283,7 @@ pub(crate) async fn observe(
 pub(crate) async fn session(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(binding): Extension<Binding>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Failure> {
     if !shared.is_ready.load(Ordering::Acquire) {
@@ -235,7 +295,7 @@ pub(crate) async fn session(
         .write_buffer_size(BUFFER)
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
-        .on_upgrade(move |socket| session::hold(socket, peer, shared)))
+        .on_upgrade(move |socket| session::hold(socket, peer, binding, shared)))
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

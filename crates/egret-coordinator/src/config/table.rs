@@ -83,7 +83,16 @@ fn refusal(name: &str, keys: &Keys) -> String {
 }
 
 /// Keys that TOML takes for a service's or a key's when they stand below a `[[…]]`.
-const TOP_ONLY: [&str; 5] = ["listen", "data_dir", "new_egress", "default_deadline", "cache_size"];
+const TOP_ONLY: [&str; 8] = [
+    "listen",
+    "data_dir",
+    "tls",
+    "insecure",
+    "trusted_proxies",
+    "new_egress",
+    "default_deadline",
+    "cache_size",
+];
 
 /// The path of a key in a table.
 fn join(path: &str, key: &str) -> String {

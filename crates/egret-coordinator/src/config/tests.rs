@@ -46,6 +46,30 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
+fn beyond_loopback_it_speaks_tls_unless_somebody_insists() {
+    let files = || Tls::Files { cert: "c.pem".into(), key: "k.pem".into() };
+    for (text, tls) in [
+        ("", Tls::Off),
+        ("tls = {}", Tls::Own),
+        ("tls = { cert = \"c.pem\", key = \"k.pem\" }", files()),
+        ("listen = \"0.0.0.0:7043\"", Tls::Own),
+        ("listen = \"[2001:db8::1]:7043\"", Tls::Own),
+        ("listen = \"192.0.2.1:7043\"\ninsecure = true", Tls::Off),
+        ("listen = \"192.0.2.1:7043\"\ninsecure = false", Tls::Own),
+        ("listen = \"192.0.2.1:7043\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }", files()),
+    ] {
+        assert_eq!(Config::parse(text, "egret.toml").unwrap().tls, tls, "{text}");
+    }
+    let config =
+        Config::parse("tls = { channel_binding = false }\ntrusted_proxies = [\"::1\"]", "e").unwrap();
+    assert_eq!((config.channel_binding, config.trusted_proxies.len()), (false, 1));
+    assert!(Config::parse("", "e").unwrap().channel_binding);
+    // Where it listens is decided last.
+    let overrides = Overrides { listen: Some("0.0.0.0:0".to_owned()), data_dir: None };
+    assert_eq!(Config::embedded(&overrides).unwrap().tls, Tls::Own);
+}
+
+#[test]
 fn a_service_of_three_keys_gets_the_careful_default() {
     let service = one("");
     assert_eq!((service.protocol, service.address.as_str()), (Protocol::Whois, "a.example:43"));
@@ -238,6 +262,7 @@ fn the_example_is_valid_and_shows_every_key() {
         .here
         .iter()
         .chain(api_key::API_KEY.here)
+        .chain(door::TLS.here)
         .chain(service::SERVICE.here)
         .chain(terms::QUOTA.here)
         .chain(service::RULE.here);

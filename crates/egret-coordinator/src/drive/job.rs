@@ -349,6 +349,7 @@ mod tests {
             attempt: Attempt(1, 1, 1, 1),
             service: "s".to_owned(),
             egress: "e".to_owned(),
+            seal: String::new(),
             end,
             answer: Bytes::default(),
             held_ms: 0,

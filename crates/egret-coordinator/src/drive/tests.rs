@@ -61,8 +61,7 @@ impl Stage {
         shown: Option<u64>,
     ) -> (Welcomed, mpsc::Receiver<Outgoing>) {
         let (outgoing, frames) = mpsc::channel(4);
-        let (name, tags) = (format!("a{agent}"), Vec::new());
-        let agent = AgentRow { id: AgentId(agent), name, public_key: [0; 32], tags, enrolled_ms: 0 };
+        let agent = AgentRow::new(AgentId(agent), &format!("a{agent}"), [0; 32], 0);
         let addresses = vec![(address.to_owned(), shown)];
         let (version, ledgers, in_flight) = (String::new(), Vec::new(), Vec::new());
         let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing };
@@ -111,6 +110,7 @@ fn report(attempt: Attempt, end: CallEnd) -> Report {
         attempt,
         service: "w".to_owned(),
         egress: ADDRESS.to_owned(),
+        seal: String::new(),
         end,
         answer: Bytes::default(),
         held_ms: 0,
@@ -219,7 +219,7 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
             answer: None,
             left: None,
         }];
-        stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+        stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
         assert!(matches!(frames.try_recv(), Ok(Outgoing::Ack(attempts)) if attempts == [attempt]));
     }
     assert_eq!((stage.used(), stage.drive.jobs.len()), (1, 1), "one failure of four, not five");
@@ -244,7 +244,7 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     let report = report(attempt, CallEnd::Answered);
     let results =
         vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None, left: None }];
-    stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+    stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.submit(2..=3);
     stage.turn();
     assert!(stage.drive.scheduler.is_paused(W) && granted(&mut frames).is_empty());

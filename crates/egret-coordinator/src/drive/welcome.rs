@@ -253,7 +253,7 @@ impl Drive {
 
     /// Calls that an earlier start granted and that are still under way.
     fn adopt(&mut self, in_flight: &[InFlight], egresses: &[EgressId], now: Instant) {
-        for InFlight { attempt, service, egress } in in_flight {
+        for InFlight { attempt, service, egress, .. } in in_flight {
             let found = (self.services.find(service), self.fleet.find(egress));
             let (Some(service), Some(egress)) = found else { continue };
             if attempt.2 == self.start || !egresses.contains(&egress) {
@@ -276,6 +276,14 @@ impl Drive {
                 progress.running += 1;
             }
         }
+    }
+
+    /// The agent has lost its place: its session ends, and nothing is granted to it from now on.
+    pub(crate) fn revoke(&mut self, agent: AgentId, now: Instant) {
+        let Some(connected) = self.fleet.agents.get(&agent) else { return };
+        // If it takes no frames, the session ends with its channel.
+        let _ = connected.outgoing.try_send(Outgoing::Revoked);
+        self.leave(agent, connected.session, now);
     }
 
     pub(super) fn leave(&mut self, agent: AgentId, session: u64, now: Instant) {

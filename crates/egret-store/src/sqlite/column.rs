@@ -36,6 +36,11 @@ pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
+/// Reads a time, if there is one.
+pub(super) fn perhaps(row: &Row<'_>, column: usize) -> Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(i64::cast_unsigned))
+}
+
 /// Reads the id of a job.
 pub(super) fn job_id(row: &Row<'_>, column: usize) -> Result<JobId> {
     number(row, column).map(JobId)

@@ -240,7 +240,7 @@ mod tests {
         drop((home, db));
         check_refused(
             dir.path(),
-            &["written by a newer egret (schema 99, this one knows 3)", "run that version"],
+            &["written by a newer egret (schema 99, this one knows 4)", "run that version"],
         );
     }
 

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_flows.sql"),
     include_str!("../../migrations/0003_keys.sql"),
+    include_str!("../../migrations/0004_fleet.sql"),
 ];
 
 /// "egrt", as the first migration writes it.

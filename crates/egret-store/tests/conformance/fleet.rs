@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egret_core::id::AgentId;
-use egret_store::{AgentRow, EgressRow, EnrolRequest, Enrolment, LedgerRow, Store, TokenRow};
+use egret_store::{AgentRow, EgressRow, EnrolRequest, Enrolment, LedgerRow, Store, TokenKept, TokenRow};
 
 use crate::Home;
 use crate::rows::*;
@@ -13,10 +13,9 @@ pub(crate) async fn an_agent_joins_with_a_token_and_gets_its_tags(home: &dyn Hom
     add(&*store, token(2)).await;
     let agent = AgentRow {
         id: AgentId(5),
-        name: "host-5".into(),
-        public_key: [3; 32],
         tags: token(2).tags,
-        enrolled_ms: 999,
+        services: token(2).services,
+        ..AgentRow::new(AgentId(5), "host-5", [3; 32], 999)
     };
     assert_eq!(enrol(&*store, enrolment(5)).await, Enrolment::Joined(agent.clone()));
     assert!(matches!(enrol(&*store, enrolment(4)).await, Enrolment::Joined(_)));
@@ -69,6 +68,59 @@ pub(crate) async fn a_token_is_never_used_more_often_than_allowed(home: &dyn Hom
     assert_eq!((joined, store.agents().await.unwrap().len()), (5, 5));
     drop(store);
     assert_eq!(enrol(&*home.open(), enrolment(99)).await, Enrolment::UsedUp);
+}
+
+pub(crate) async fn a_token_taken_back_lets_nobody_in_and_nobody_out(home: &dyn Home) {
+    let store = home.open();
+    add(&*store, token(5)).await;
+    enrol(&*store, enrolment(1)).await;
+    let kept = |used, revoked_ms| vec![TokenKept { token: token(5), used, revoked_ms }];
+    assert_eq!(store.tokens().await.unwrap(), kept(1, None));
+    let revoke = async |id: &str, now_ms| store.revoke_token(id.into(), now_ms).await.unwrap().await.unwrap();
+    assert_eq!((revoke("other", 500).await, revoke("tok", 500).await), (false, true));
+    assert!(revoke("tok", 600).await, "again, and the first time stands");
+    assert_eq!(enrol(&*store, enrolment(2)).await, Enrolment::Revoked);
+    let wrong = EnrolRequest { secret_hash: [8; 32], ..enrolment(2) };
+    assert_eq!(enrol(&*store, wrong).await, Enrolment::Unknown, "a stranger learns nothing");
+    drop(store);
+    let store = home.open();
+    assert_eq!(store.tokens().await.unwrap(), kept(1, Some(500)));
+    assert!(store.agent(AgentId(1)).await.unwrap().is_some());
+}
+
+pub(crate) async fn a_revoked_agent_is_gone_and_its_use_stays_spent(home: &dyn Home) {
+    let store = home.open();
+    add(&*store, token(2)).await;
+    enrol(&*store, enrolment(1)).await;
+    enrol(&*store, enrolment(2)).await;
+    let revoke = async |id| store.revoke_agent(AgentId(id), 500).await.unwrap().await.unwrap();
+    assert_eq!((revoke(1).await, revoke(1).await, revoke(9).await), (true, false, false));
+    drop(store);
+    let store = home.open();
+    assert_eq!(store.agent(AgentId(1)).await.unwrap(), None);
+    assert_eq!(store.agents().await.unwrap().len(), 1);
+    assert_eq!(enrol(&*store, enrolment(3)).await, Enrolment::UsedUp);
+}
+
+pub(crate) async fn numbers_of_sessions_only_grow(home: &dyn Home) {
+    let store = home.open();
+    add(&*store, token(1)).await;
+    enrol(&*store, enrolment(1)).await;
+    let save = async |epoch, confirmed| {
+        store.save_epoch(AgentId(1), epoch, confirmed).await.unwrap().await.unwrap();
+        let row = store.agent(AgentId(1)).await.unwrap().unwrap();
+        (row.confirmed, row.offered)
+    };
+    assert_eq!(save(1, false).await, (0, 1));
+    assert_eq!(save(1, true).await, (1, 1));
+    assert_eq!(save(4, false).await, (1, 4));
+    assert_eq!(save(3, true).await, (3, 4));
+    assert_eq!(save(2, true).await, (3, 4));
+    assert_eq!(save(9, true).await, (9, 9));
+    store.note_double(AgentId(1), 77).await.unwrap().await.unwrap();
+    drop(store);
+    let row = home.open().agent(AgentId(1)).await.unwrap().unwrap();
+    assert_eq!((row.confirmed, row.offered, row.doubled_ms), (9, 9, Some(77)));
 }
 
 pub(crate) async fn an_agent_of_a_known_id_costs_no_use(home: &dyn Home) {

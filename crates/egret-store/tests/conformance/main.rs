@@ -103,7 +103,10 @@ macro_rules! conformance {
                 a_wrong_secret_is_as_unknown_as_a_wrong_token
                 a_token_expires_at_its_instant
                 a_token_is_never_used_more_often_than_allowed
-                an_agent_of_a_known_id_costs_no_use
+                a_token_taken_back_lets_nobody_in_and_nobody_out
+        a_revoked_agent_is_gone_and_its_use_stays_spent
+        numbers_of_sessions_only_grow
+        an_agent_of_a_known_id_costs_no_use
                 the_last_checkpoint_of_a_ledger_counts
                 the_last_owner_of_an_egress_counts;
             keys:

@@ -71,7 +71,14 @@ pub(crate) fn answer(key: u8, answered_ms: u64) -> AnswerRow {
 /// A token with the secret `[7; 32]`, worthless from 1,000 ms on.
 pub(crate) fn token(uses: u32) -> TokenRow {
     let tags = vec!["eu".to_owned(), "a \"quoted\" tag".to_owned()];
-    TokenRow { id: "tok".into(), secret_hash: [7; 32], uses, expires_ms: 1_000, tags }
+    TokenRow {
+        id: "tok".into(),
+        secret_hash: [7; 32],
+        uses,
+        expires_ms: 1_000,
+        tags,
+        services: vec!["whois.*".into()],
+    }
 }
 
 /// An agent that presents it in time.

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::scene::{SERVICE, UNITS, sources};
-use crate::commands::serve::url;
 use crate::commands::up::{gave_up, join};
 use crate::exit::{Exit, Failure};
 
@@ -21,7 +20,6 @@ pub(super) struct Fleet {
     coordinator: Coordinator,
     agents: JoinSet<Result<(), AgentError>>,
     stop: watch::Sender<bool>,
-    url: String,
     /// Last, so that its files go when nobody uses them any more.
     _dir: TempDir,
 }
@@ -48,11 +46,11 @@ impl Fleet {
             agents
                 .spawn(egret_agent::run(options, async move { drop(stopping.wait_for(|stop| *stop).await) }));
         }
-        Ok(Self { url: url(&coordinator), coordinator, agents, stop, _dir: dir })
+        Ok(Self { coordinator, agents, stop, _dir: dir })
     }
 
     pub(super) fn url(&self) -> &str {
-        &self.url
+        self.coordinator.url()
     }
 
     /// Why an agent ended that should not have.

@@ -53,22 +53,31 @@ listen = 7043
     => 1:10: key `listen`: a whole number, not text; put it in quotes
 listen = "localhost:7043"
     => 1:10: key `listen`: `localhost:7043` is not an address and port; write 127.0.0.1:7043 or [::1]:7043
-listen = "0.0.0.0:7043"
-    => 1:10: key `listen`: plain HTTP beyond loopback is refused, and TLS is not supported by this version of egret; listen on 127.0.0.1
-listen = "[::]:7043"
-    => 1:10: key `listen`: plain HTTP beyond loopback is refused, and TLS is not supported by this version of egret; listen on 127.0.0.1
+tls = { cert = "a.pem" }
+    => 1:7: key `tls`: `cert` without its `key`; name both files, or neither
+tls = { key = "a.pem" }
+    => 1:7: key `tls`: `key` without its `cert`; name both files, or neither
+tls = { key = "a.pem", cert = "" }
+    => 1:31: key `tls.cert`: empty; say something or remove the key
+tls = { certificate = "a.pem" }
+    => 1:9: key `tls.certificate`: unknown key `certificate`; remove it, or write one of: cert, key, channel_binding
+insecure = "yes"
+    => 1:12: key `insecure`: text, not true or false; write one of them without quotes
+tls = {}
+insecure = true
+    => 2:12: key `insecure`: plain HTTP and [tls] at once; remove one of them
+trusted_proxies = ["10.0.0.0/8", "proxy"]
+    => 1:34: key `trusted_proxies[1]`: `proxy` is not a network; write 10.0.0.0/8 or 192.0.2.7
 lisen = ""
     => 1:1: key `lisen`: unknown key `lisen`; did you mean `listen`?
 data-dir = ""
     => 1:1: key `data-dir`: unknown key `data-dir`; did you mean `data_dir`?
 frobnicate = 1
-    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, cache_size, api_key, service
+    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, api_key, service
 "a\nb" = 1
-    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, new_egress, default_deadline, cache_size, api_key, service
+    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, api_key, service
 database = "postgres://db"
     => 1:1: key `database`: `database` is not supported by this version of egret; remove it
-[tls]
-    => 1:2: key `tls`: `tls` is not supported by this version of egret; remove it
 [api_key]
     => 1:1: key `api_key`: one table where a list is due; write [[api_key]] with two brackets
 [retention]
@@ -487,11 +496,8 @@ fn mistakes_outside_of_the_file_name_their_place_too() {
     fs::write(&file, b"# \xc3\xbc\n\xff").unwrap();
     assert_eq!(load(none()), format!("{}:2:1: not UTF-8; save the file as UTF-8 text", file.display()));
     fs::write(&file, service("")).unwrap();
-    let listen = load(Overrides { listen: Some("0.0.0.0:1".to_owned()), data_dir: None });
-    assert!(
-        listen.starts_with("--listen or EGRET_LISTEN: key `listen`: plain HTTP beyond loopback"),
-        "{listen}"
-    );
+    let listen = load(Overrides { listen: Some("localhost:1".to_owned()), data_dir: None });
+    assert!(listen.starts_with("--listen or EGRET_LISTEN: key `listen`: `localhost:1` is not"), "{listen}");
     let data_dir = load(Overrides { listen: None, data_dir: Some("".into()) });
     assert!(data_dir.starts_with("--data-dir or EGRET_DATA_DIR: key `data_dir`: empty;"), "{data_dir}");
 

@@ -26,7 +26,7 @@ fn round(stage: &mut Stage, frames: &mut mpsc::Receiver<Outgoing>, end: CallEnd)
         Judged { report, verdict, answer: None, left: None }
     };
     let results = attempts.iter().map(judged).collect();
-    stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+    stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.turn();
     attempts.iter().map(|attempt| attempt.0).collect()
 }

@@ -48,7 +48,7 @@ fn tell(stage: &mut Stage, attempt: Attempt, answer: Option<&str>, since: Durati
         content_type: None,
     });
     let results = vec![Judged { report, verdict, answer, left: None }];
-    stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+    stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.turn();
 }
 

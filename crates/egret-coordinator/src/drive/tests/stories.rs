@@ -124,8 +124,7 @@ fn join_tagged(
 ) -> (Welcomed, mpsc::Receiver<Outgoing>) {
     let (outgoing, frames) = mpsc::channel(4);
     let tags = tags.iter().map(|t| (*t).to_owned()).collect();
-    let agent =
-        AgentRow { id: AgentId(agent), name: "a".to_owned(), public_key: [0; 32], tags, enrolled_ms: 0 };
+    let agent = AgentRow { tags, ..AgentRow::new(AgentId(agent), "a", [0; 32], 0) };
     let join = Join {
         agent,
         session,
@@ -180,7 +179,7 @@ async fn a_restarted_agent_is_not_closed_by_quotas_it_does_not_keep() {
     let attempt = granted(&mut frames)[0].attempt;
     let results =
         vec![Judged { report: report(attempt, CallEnd::TimedOut), verdict: None, answer: None, left: None }];
-    stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+    stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     let (welcomed, _f) = stage.join(1, 2, ADDRESS, None);
     // What Worker::begin does with it.
     let limits = stage.drive.services.config(W).terms.limits();
@@ -206,17 +205,12 @@ async fn a_call_under_way_is_counted_once_however_often_its_agent_logs_in() {
     stage.drive.take(Message::Submit { jobs: vec![job], batch: Some((BatchId(5), progress)) }, stage.now);
     for session in 1..=3 {
         let (outgoing, _frames) = mpsc::channel(4);
-        let agent = AgentRow {
-            id: AgentId(1),
-            name: "a".to_owned(),
-            public_key: [0; 32],
-            tags: Vec::new(),
-            enrolled_ms: 0,
-        };
+        let agent = AgentRow::new(AgentId(1), "a", [0; 32], 0);
         let in_flight = vec![egret_wire::agent::InFlight {
             attempt: Attempt(1, 1, 1, 1),
             service: "w".to_owned(),
             egress: ADDRESS.to_owned(),
+            seal: String::new(),
         }];
         let join = Join {
             agent,
@@ -295,7 +289,7 @@ async fn of_a_longer_span_what_the_old_one_had_forgotten_counts_as_spent_after_a
             answer: None,
             left: None,
         }];
-        stage.drive.take(Message::Results { agent: AgentId(1), results }, stage.now);
+        stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
         stage.drive.checkpoint(stage.now).await.unwrap().await.unwrap();
         stage.now = stage.now + Duration::from_secs(quiet);
         stage.drive.scheduler.shed(stage.now);
@@ -325,6 +319,7 @@ async fn no_agent_closes_the_egress_of_another() {
         Message::Results {
             agent: AgentId(2),
             results: vec![Judged { report: forged, verdict: None, answer: None, left: None }],
+            room: None,
         },
         stage.now,
     );
@@ -349,6 +344,7 @@ async fn what_is_left_holds_from_the_answer_and_not_from_its_arrival() {
         Message::Results {
             agent: AgentId(1),
             results: vec![Judged { report: late, verdict: None, answer: None, left }],
+            room: None,
         },
         stage.now,
     );
@@ -391,7 +387,7 @@ async fn the_rest_of_a_network_outlives_a_restart() {
         let attempt = granted(&mut frames)[0].attempt;
         stage.drive.cancel(JobId(n), stage.now);
         stage.drive.take(
-            Message::Results { agent: AgentId(n), results: vec![refused(attempt, address)] },
+            Message::Results { agent: AgentId(n), results: vec![refused(attempt, address)], room: None },
             stage.now,
         );
     }
@@ -463,13 +459,7 @@ async fn a_ledger_that_cannot_be_read_concerns_its_own_service() {
 async fn a_hostile_hello_is_survived() {
     let mut stage = Stage::new(Memory::default());
     let (outgoing, _frames) = mpsc::channel(4);
-    let agent = AgentRow {
-        id: AgentId(1),
-        name: "a".to_owned(),
-        public_key: [0; 32],
-        tags: Vec::new(),
-        enrolled_ms: 0,
-    };
+    let agent = AgentRow::new(AgentId(1), "a", [0; 32], 0);
     let log = LogState { units: 10, span_us: 86_487_401_000, groups: vec![(0, u32::MAX)] };
     let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
     let ledgers =
