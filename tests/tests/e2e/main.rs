@@ -11,5 +11,6 @@ mod jobs;
 mod keys;
 mod quotas;
 mod retry;
+mod rogue;
 mod scopes;
 mod trust;
