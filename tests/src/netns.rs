@@ -30,6 +30,11 @@ impl Netns {
         Some(netns)
     }
 
+    /// The same without addresses, to be plugged in.
+    pub fn bare() -> Option<Self> {
+        Self::new(&[])
+    }
+
     /// Starts one of the programs under test in it.
     pub fn start(&self, name: &str, args: &[&str], env: &[(&str, &str)], log: &Path) -> Process {
         let program = program(name);
@@ -46,6 +51,92 @@ impl Netns {
         let output = command.output().expect("ip runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+/// A network of hosts: each has a cable to one switch, which can be pulled.
+pub struct Lan {
+    switch: Netns,
+}
+
+impl Lan {
+    /// A switch without cables. `None`, said loudly, where this user may not make one.
+    pub fn new() -> Option<Self> {
+        let switch = Netns::bare()?;
+        Self::bridge(&switch, "lan");
+        Some(Self { switch })
+    }
+
+    fn bridge(netns: &Netns, name: &str) {
+        assert!(ip(&["-n", &netns.name, "link", "add", name, "type", "bridge"]));
+        assert!(ip(&["-n", &netns.name, "link", "set", name, "up"]));
+    }
+
+    /// A host with these addresses, as `198.51.100.7/24`.
+    pub fn host(&self, addresses: &[&str]) -> Netns {
+        let host = Netns::bare().expect("one was made before");
+        plug(&host, &self.switch, "lan", addresses);
+        host
+    }
+
+    /// A host with this address that stands for all behind it, which have `10.77.0.2`, `10.77.0.3` and so on; and
+    /// those. `None`, said loudly, without nftables.
+    #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+    pub fn translated(&self, address: &str, hosts: u8) -> Option<(Netns, Vec<Netns>)> {
+        let router = self.host(&[address]);
+        Self::bridge(&router, "inside");
+        assert!(ip(&["-n", &router.name, "addr", "add", "10.77.0.1/24", "dev", "inside"]));
+        let rules = "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"eth0\" masquerade; }; }";
+        let forwards = router.run(&["sysctl", "-qw", "net.ipv4.ip_forward=1"]) && router.run(&["nft", rules]);
+        if !forwards {
+            eprintln!("SKIPPED: addresses cannot be translated here; install nftables");
+            return None;
+        }
+        let inside = (2..hosts + 2).map(|last| {
+            let host = Netns::bare().expect("one was made before");
+            plug(&host, &router, "inside", &[&format!("10.77.0.{last}/24")]);
+            assert!(ip(&["-n", &host.name, "route", "add", "default", "via", "10.77.0.1"]));
+            host
+        });
+        let inside = inside.collect();
+        Some((router, inside))
+    }
+
+    /// Pulls the cable of a host, or plugs it in again.
+    pub fn cable(&self, host: &Netns, is_in: bool) {
+        assert!(ip(&[
+            "-n",
+            &self.switch.name,
+            "link",
+            "set",
+            &host.port(),
+            if is_in { "up" } else { "down" }
+        ]));
+    }
+}
+
+/// Connects a host to a bridge of another one, and gives it addresses.
+fn plug(host: &Netns, to: &Netns, bridge: &str, addresses: &[&str]) {
+    let port = host.port();
+    let pair = ["link", "add", &port, "netns", &to.name, "type", "veth", "peer", "eth0", "netns", &host.name];
+    assert!(ip(&pair));
+    assert!(ip(&["-n", &to.name, "link", "set", &port, "master", bridge, "up"]));
+    assert!(ip(&["-n", &host.name, "link", "set", "eth0", "up"]));
+    for address in addresses {
+        assert!(ip(&["-n", &host.name, "addr", "add", address, "dev", "eth0"]), "{address}");
+    }
+}
+
+impl Netns {
+    /// What the other end of its cable is called: names of devices have at most 15 bytes.
+    fn port(&self) -> String {
+        format!("p{}", &self.name[self.name.len() - 8..])
+    }
+
+    fn run(&self, command: &[&str]) -> bool {
+        let mut all = vec!["netns", "exec", &self.name];
+        all.extend(command);
+        ip(&all)
     }
 }
 

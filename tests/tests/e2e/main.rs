@@ -6,6 +6,7 @@ mod bad_input;
 mod cache;
 mod deaths;
 mod forecast;
+mod hosts;
 mod http;
 mod jobs;
 mod keys;

@@ -1,0 +1,207 @@
+//! Several hosts on a network of their own, one of them behind translated addresses, and everything that can break there.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use egret_testkit::Score;
+use egret_tests::netns::{Lan, Netns};
+use egret_tests::{PATIENCE, Process, names};
+use egret_wire::api::{AgentView, BatchView, JobState, JobView, Page};
+use tempfile::TempDir;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How long agents and the coordinator are killed at random.
+const KILLS: Duration = Duration::from_secs(120);
+/// For how long the cable stays out.
+const CABLE: Duration = Duration::from_secs(30);
+/// 8 in 2 s at each of four addresses, for as long as things break and a little longer.
+const JOBS: usize = 2_000;
+
+/// A fleet: a coordinator, a remote that counts, an agent with two addresses, one with one, and two behind one address.
+struct Fleet {
+    lan: Lan,
+    home: Netns,
+    coordinator: Process,
+    port: u16,
+    hosts: Vec<(Netns, Vec<&'static str>)>,
+    agents: Vec<Process>,
+    remote: Process,
+    /// Its own host and the translating one, which only have to be there.
+    _others: Vec<Netns>,
+    token: String,
+    dir: TempDir,
+}
+
+impl Fleet {
+    /// `None`, said loudly, where it cannot be.
+    fn start() -> Option<Self> {
+        let lan = Lan::new()?;
+        let (router, mut inside) = lan.translated("198.18.0.20/24", 2)?;
+        let (home, service) = (lan.host(&["198.18.0.1/24"]), lan.host(&["198.18.0.2/24"]));
+        let mut hosts = vec![
+            (lan.host(&["198.18.0.11/24", "198.18.0.12/24"]), vec!["198.18.0.11", "198.18.0.12"]),
+            (lan.host(&["198.18.0.13/24"]), vec!["198.18.0.13"]),
+        ];
+        hosts.extend(inside.drain(..).zip([vec!["10.77.0.2"], vec!["10.77.0.3"]]));
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("remote.log");
+        let args = [
+            "whois",
+            "--listen",
+            "198.18.0.2:0",
+            "--limit",
+            "sliding:8/2s",
+            "--latency",
+            "50ms",
+            "--ignore-stdin",
+        ];
+        let mut remote = service.start("egret-remote", &args, &[], &log);
+        let remote_at = remote.await_output("address", |said| {
+            said.lines().find_map(|line| line.strip_prefix("listening on ")).map(str::to_owned)
+        });
+        let config = format!(
+            "listen = \"0.0.0.0:0\"\ndata_dir = {:?}\n[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"{remote_at}\"\n\
+             allow_private_addresses = true\nquotas = [{{ units = 8, per = \"2s\" }}]\ntimeout = \"2s\"\nlinger = \"500ms\"\n",
+            dir.path().join("data")
+        );
+        std::fs::write(dir.path().join("egret.toml"), config).unwrap();
+        let (coordinator, port) = serve(&home, &dir, 0);
+        let url = format!("http://127.0.0.1:{port}");
+        let token = home.egret(&["token", "create", "--uses", "8", "--url", &url]).trim().to_owned();
+        assert!(token.starts_with("egj1.") && !token.starts_with("egj1.plain"), "{token}");
+        let _others = vec![router, service];
+        let agents = Vec::new();
+        let mut fleet = Self { lan, home, coordinator, port, hosts, agents, remote, _others, token, dir };
+        for host in 0..fleet.hosts.len() {
+            let agent = fleet.agent(host);
+            fleet.agents.push(agent);
+            fleet.await_up(host + 1);
+        }
+        Some(fleet)
+    }
+
+    /// Starts the agent of a host.
+    fn agent(&self, host: usize) -> Process {
+        let (netns, egresses) = &self.hosts[host];
+        let (url, state) =
+            (format!("https://198.18.0.1:{}", self.port), self.dir.path().join(format!("agent-{host}")));
+        let log = state.with_extension("log");
+        let mut args = vec![
+            "--coordinator",
+            &url,
+            "--state-dir",
+            state.to_str().unwrap(),
+            "--allow-private",
+            "198.18.0.0/15",
+        ];
+        egresses.iter().for_each(|egress| args.extend(["--egress", egress]));
+        netns.start("egret-agent", &args, &[("EGRET_TOKEN", &self.token)], &log)
+    }
+
+    fn cli<T: serde::de::DeserializeOwned>(&self, args: &[&str]) -> T {
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let mut all = args.to_vec();
+        all.extend(["--json", "--url", &url]);
+        serde_json::from_str(&self.home.egret(&all)).unwrap()
+    }
+
+    fn up(&self) -> Vec<AgentView> {
+        let page: Page<AgentView> = self.cli(&["agents"]);
+        page.items.into_iter().filter(|agent| agent.version.is_some()).collect()
+    }
+
+    fn await_up(&self, count: usize) {
+        let began = Instant::now();
+        while self.up().len() != count {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.up());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Breaks something, and mends it.
+    fn break_something(&mut self, rng: &mut fastrand::Rng) {
+        let host = rng.usize(..self.hosts.len());
+        let pause = Duration::from_millis(rng.u64(0..3_000));
+        let what = rng.u8(..6);
+        if what <= 1 || what == 5 {
+            self.agents[host].kill();
+        }
+        if what >= 4 {
+            self.coordinator.kill();
+        }
+        if what == 2 {
+            // Behind the translating host there is no cable of this switch.
+            self.lan.cable(&self.hosts[host % 2].0, false);
+        }
+        std::thread::sleep(pause);
+        if what == 2 {
+            self.lan.cable(&self.hosts[host % 2].0, true);
+        }
+        if what >= 4 {
+            self.coordinator = serve(&self.home, &self.dir, self.port).0;
+        }
+        if what <= 1 || what == 5 {
+            self.agents[host] = self.agent(host);
+        }
+    }
+}
+
+fn serve(home: &Netns, dir: &TempDir, port: u16) -> (Process, u16) {
+    let (config, log): (PathBuf, PathBuf) =
+        (dir.path().join("egret.toml"), dir.path().join("coordinator.log"));
+    let before = std::fs::read_to_string(&log).unwrap_or_default().len();
+    let listen = format!("0.0.0.0:{port}");
+    let args = ["serve", "--config", config.to_str().unwrap(), "--listen", &listen];
+    let mut coordinator = home.start("egret", &args, &[], &log);
+    let port = coordinator.await_output("address", |said| {
+        let (_, rest) = said[before..].split_once("egret serves https://127.0.0.1:")?;
+        rest.split_once(' ')?.0.parse().ok()
+    });
+    (coordinator, port)
+}
+
+#[test]
+fn hosts_that_are_killed_and_cut_off_for_two_minutes_lose_no_job_and_exceed_no_quota() {
+    let Some(mut fleet) = Fleet::start() else { return };
+    let mut seen: Vec<String> = fleet.up().into_iter().flat_map(|agent| agent.egresses).collect();
+    seen.sort();
+    assert_eq!(seen, ["198.18.0.11", "198.18.0.12", "198.18.0.13", "198.18.0.20"], "two are seen as one");
+    let targets = fleet.dir.path().join("targets");
+    std::fs::write(&targets, names(JOBS)).unwrap();
+    let batch: BatchView =
+        fleet.cli(&["submit", targets.to_str().unwrap(), "--service", "w", "--deadline", "1h"]);
+
+    // The one with two addresses is cut off under load.
+    fleet.lan.cable(&fleet.hosts[0].0, false);
+    std::thread::sleep(CABLE);
+    fleet.lan.cable(&fleet.hosts[0].0, true);
+    let seed = fastrand::u64(..);
+    let (mut rng, until) = (fastrand::Rng::with_seed(seed), Instant::now() + KILLS);
+    while Instant::now() < until {
+        fleet.break_something(&mut rng);
+        std::thread::sleep(Duration::from_millis(rng.u64(0..5_000)));
+    }
+
+    let left = Instant::now() + 3 * PATIENCE;
+    let url = format!("http://127.0.0.1:{}", fleet.port);
+    let results = loop {
+        let results = fleet.home.egret(&["results", &batch.id, "--json", "--url", &url]);
+        if results.lines().count() >= JOBS {
+            break results;
+        }
+        assert!(Instant::now() < left, "{} of {JOBS} have ended, seed {seed}", results.lines().count());
+        std::thread::sleep(SECOND);
+    };
+    let jobs: Vec<JobView> = results.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: BTreeSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!((ids.len(), jobs.len()), (JOBS, JOBS), "each ended once, seed {seed}");
+    assert!(jobs.iter().all(|job| job.state == JobState::Done), "seed {seed}");
+
+    fleet.remote.terminate();
+    fleet.remote.wait();
+    let said = fleet.remote.said();
+    let score: Score = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((score.total.tally.refused, score.total.tally.banned), (0, 0), "{score}, seed {seed}");
+    assert!(score.is_within_limits() && score.peers.len() == 4, "{score}, seed {seed}");
+}
