@@ -8,7 +8,7 @@ mod stories;
 use super::*;
 use crate::config::Config;
 use egret_store::{AgentRow, EgressRow, LedgerRow, SqliteStore};
-use egret_wire::agent::{CallEnd, LedgerState, LogState, Report};
+use egret_wire::agent::{CallEnd, LedgerEntry, LedgerState, LogState, Report};
 
 const SERVICE: &str = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
                        quotas = [{ units = 10, per = \"1d\" }]\n";
@@ -60,10 +60,21 @@ impl Stage {
         address: &str,
         shown: Option<u64>,
     ) -> (Welcomed, mpsc::Receiver<Outgoing>) {
+        self.join_with(agent, session, (address, shown), Vec::new())
+    }
+
+    /// The same of one that has counted something.
+    fn join_with(
+        &mut self,
+        agent: u64,
+        session: u64,
+        (address, shown): (&str, Option<u64>),
+        ledgers: Vec<LedgerEntry>,
+    ) -> (Welcomed, mpsc::Receiver<Outgoing>) {
         let (outgoing, frames) = mpsc::channel(4);
         let agent = AgentRow::new(AgentId(agent), &format!("a{agent}"), [0; 32], 0);
         let addresses = vec![(address.to_owned(), shown)];
-        let (version, ledgers, in_flight) = (String::new(), Vec::new(), Vec::new());
+        let (version, in_flight) = (String::new(), Vec::new());
         let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing };
         (self.drive.welcome(join, self.now), frames)
     }

@@ -73,7 +73,13 @@ impl Drive {
                 refused.push(address.clone());
                 continue;
             }
-            let egress = known.unwrap_or_else(|| self.first_sight(address, *shown, &join, now));
+            let egress = match known {
+                Some(egress) => {
+                    self.recount(egress, &join, now);
+                    egress
+                }
+                None => self.first_sight(address, *shown, &join, now),
+            };
             if *shown != Some(self.fleet.egress(egress).memory) {
                 welcomed.ledgers.extend(self.ledgers_of(egress, now));
             }
@@ -165,6 +171,15 @@ impl Drive {
             }
         }
         egress
+    }
+
+    /// What an agent has counted for an egress that is known: it may have called from there while it was taken for another one.
+    fn recount(&mut self, egress: EgressId, join: &Join, now: Instant) {
+        for (service, state) in join.counted(self.fleet.address(egress)) {
+            if let Some(service) = self.services.find(service) {
+                self.remember(service, egress, memory::from_agent(state.clone()), now);
+            }
+        }
     }
 
     /// The most calls that one egress may have made in a gap: by the quotas of then, if they are known.

@@ -458,22 +458,27 @@ async fn a_ledger_that_cannot_be_read_concerns_its_own_service() {
 #[tokio::test]
 async fn a_hostile_hello_is_survived() {
     let mut stage = Stage::new(Memory::default());
-    let (outgoing, _frames) = mpsc::channel(4);
-    let agent = AgentRow::new(AgentId(1), "a", [0; 32], 0);
     let log = LogState { units: 10, span_us: 86_487_401_000, groups: vec![(0, u32::MAX)] };
+    let _f = stage.join_with(1, 1, (ADDRESS, None), vec![counted(log)]);
+}
+
+fn counted(log: LogState) -> LedgerEntry {
     let state = LedgerState { logs: vec![log], in_flight: 0, rest: None, left: None, sent: None };
-    let ledgers =
-        vec![egret_wire::agent::LedgerEntry { egress: ADDRESS.to_owned(), service: "w".to_owned(), state }];
-    let join = Join {
-        agent,
-        session: 1,
-        version: String::new(),
-        addresses: vec![(ADDRESS.to_owned(), None)],
-        ledgers,
-        in_flight: Vec::new(),
-        outgoing,
-    };
-    stage.drive.welcome(join, stage.now);
+    LedgerEntry { egress: ADDRESS.to_owned(), service: "w".to_owned(), state }
+}
+
+/// Its address may have changed into this one a while before anybody noticed.
+#[tokio::test]
+async fn what_an_agent_has_counted_elsewhere_is_joined_for_an_egress_that_is_known() {
+    let mut stage = Stage::new(Memory::default());
+    let (welcomed, _f) = stage.join(1, 1, ADDRESS, None);
+    assert_eq!((welcomed.egresses.len(), stage.used()), (1, 0));
+    stage.drive.leave(AgentId(1), 1, stage.now);
+    let window = stage.drive.scheduler.rules(W).own.windows[0];
+    let span_us = u64::try_from(window.span.as_micros()).unwrap();
+    let log = LogState { units: window.units, span_us, groups: vec![(1_000, 3)] };
+    let _f = stage.join_with(2, 2, (ADDRESS, None), vec![counted(log)]);
+    assert_eq!(stage.used(), 3);
 }
 
 #[tokio::test]
