@@ -1,6 +1,10 @@
-//! The agent's clock: microseconds since its start, on the runtime's monotonic clock.
+//! The agent's clock: microseconds since its start, on the runtime's monotonic clock; and what a later process can
+//! still make sense of.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use egret_core::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
 
 /// What the clock shows at its start: far enough from zero that ages of a year still lie on it.
 const EPOCH: Instant = Instant::from_micros(400 * 24 * 3600 * 1_000_000);
@@ -24,4 +28,36 @@ impl Clock {
     pub(crate) fn deadline(self, at: Instant) -> tokio::time::Instant {
         self.origin + at.since(EPOCH)
     }
+
+    /// An instant of the past in microseconds since the boot, never earlier than it was.
+    pub(crate) fn since_boot(self, at: Instant) -> u64 {
+        // In this order: whatever comes between the two readings makes it later.
+        let age = self.now().since(at);
+        since_boot().saturating_sub(micros(age))
+    }
+}
+
+/// Microseconds since the host was started. Time that it was suspended counts, since remotes counted on.
+pub(crate) fn since_boot() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    secs.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000)
+}
+
+/// Milliseconds since 1970 by the wall clock.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The name of this boot, within which [`since_boot`] is one clock; empty: nobody can tell.
+pub(crate) fn boot_name() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // A time namespace may have shifted that clock.
+    let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    if boot.is_empty() { boot } else { format!("{} {}", boot.trim(), namespace.display()) }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

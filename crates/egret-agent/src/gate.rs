@@ -27,6 +27,8 @@ pub(crate) type Held = (Grant, Instant);
 
 /// Lets calls of one egress to one service through, one at a time.
 pub(crate) struct Gate {
+    /// Its number in the journal.
+    pub(crate) pair: u32,
     pub(crate) ledger: Ledger,
     limits: Arc<Limits>,
     held: VecDeque<Held>,
@@ -49,9 +51,9 @@ pub(crate) enum Pass {
 
 impl Gate {
     /// A gate with nothing spent. `ceiling` is what its guard keeps; none: there is no guard.
-    pub(crate) fn new(ceiling: Option<&CallQuota>, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(pair: u32, ceiling: Option<&CallQuota>, limits: Arc<Limits>) -> Self {
         let guard = ceiling.map(Guard::new);
-        Self { ledger: Ledger::default(), limits, held: VecDeque::new(), guard }
+        Self { pair, ledger: Ledger::default(), limits, held: VecDeque::new(), guard }
     }
 
     /// The service's limits are others now: the ledger keeps what it knows, the guard starts anew.
@@ -86,13 +88,13 @@ impl Gate {
         Vec::from(out)
     }
 
-    /// The next call that may leave at `now`.
-    pub(crate) fn pass(&mut self, now: Instant) -> Pass {
+    /// The next call that may leave at `now`; none does if this host has to ask again later for reasons of its own.
+    pub(crate) fn pass(&mut self, now: Instant, again_at: Option<Instant>) -> Pass {
         let Some((grant, since)) = self.held.front() else { return Pass::Idle };
         // A grant that was long on its way counts as lost already, and its unit may be somebody else's.
         let not_after = grant.not_after_us.map_or(now + LONGEST_HOLD, Instant::from_micros);
         let latest = not_after.min(*since + LONGEST_HOLD);
-        let ready = self.ledger.ready(&self.limits, now);
+        let ready = again_at.map_or_else(|| self.ledger.ready(&self.limits, now), Ready::At);
         let (leaves, wait) = match ready {
             Ready::Now => (now < latest, None),
             Ready::At(at) if at < latest => return Pass::Wait(at),
@@ -169,7 +171,7 @@ mod tests {
 
     fn gate(units: u32) -> Gate {
         let (ceiling, limits) = every_second(units);
-        Gate::new(Some(&ceiling), limits)
+        Gate::new(0, Some(&ceiling), limits)
     }
 
     fn every_second(units: u32) -> (CallQuota, Arc<Limits>) {
@@ -207,7 +209,7 @@ mod tests {
         for n in 0..100 {
             gate.hold(grant(n), now);
             loop {
-                match gate.pass(now) {
+                match gate.pass(now, None) {
                     Pass::Go((grant, _)) => {
                         assert_eq!(grant.attempt.0, n);
                         gate.ledger.charge(&gate.limits(), now);
@@ -231,10 +233,10 @@ mod tests {
         let mut gate = gate(2);
         (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..2 {
-            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
             gate.ledger = Ledger::default();
         }
-        assert!(matches!(gate.pass(Instant::ZERO), Pass::Tripped(_)));
+        assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Tripped(_)));
     }
 
     #[test]
@@ -242,14 +244,14 @@ mod tests {
         let mut gate = gate(1);
         (0..6).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
-            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
             gate.refund();
         }
         let (ceiling, limits) = every_second(10);
         gate.retune(Some(&ceiling), limits, Instant::ZERO);
         (6..10).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
-            assert!(matches!(gate.pass(Instant::ZERO), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
         }
     }
 
@@ -258,18 +260,18 @@ mod tests {
         let mut gate = gate(1);
         let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
         gate.hold(grant(0), at(0));
-        assert!(matches!(gate.pass(at(0)), Pass::Go(_)));
+        assert!(matches!(gate.pass(at(0), None), Pass::Go(_)));
         gate.hold(grant(1), at(0));
         assert!(
-            matches!(gate.pass(at(1)), Pass::Wait(until) if until == at(0) + LONGEST_HOLD),
+            matches!(gate.pass(at(1), None), Pass::Wait(until) if until == at(0) + LONGEST_HOLD),
             "one may end"
         );
-        assert!(matches!(gate.pass(at(0) + LONGEST_HOLD), Pass::Late(_, None)));
+        assert!(matches!(gate.pass(at(0) + LONGEST_HOLD, None), Pass::Late(_, None)));
         gate.ledger.charge(&gate.limits(), at(1_000));
         gate.hold(grant(2), at(1_000));
-        assert!(matches!(gate.pass(at(1_000)), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD));
+        assert!(matches!(gate.pass(at(1_000), None), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD));
         gate.hold(grant(3), at(1_500));
-        assert!(matches!(gate.pass(at(1_500)), Pass::Wait(until) if until < at(2_010)));
+        assert!(matches!(gate.pass(at(1_500), None), Pass::Wait(until) if until < at(2_010)));
     }
 
     #[test]
@@ -278,8 +280,19 @@ mod tests {
         let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
         for (not_after_ms, leaves) in [(5_001, true), (5_000, false), (12, false)] {
             gate.hold(Grant { not_after_us: Some(not_after_ms * 1_000), ..grant(not_after_ms) }, at(5_000));
-            assert_eq!(matches!(gate.pass(at(5_000)), Pass::Go(_)), leaves, "{not_after_ms}");
+            assert_eq!(matches!(gate.pass(at(5_000), None), Pass::Go(_)), leaves, "{not_after_ms}");
         }
+    }
+
+    #[test]
+    fn while_the_host_is_not_ready_nothing_leaves_and_nothing_is_kept_too_long() {
+        let mut gate = gate(5);
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        gate.hold(grant(0), at(0));
+        assert!(matches!(gate.pass(at(0), Some(at(50))), Pass::Wait(until) if until == at(50)));
+        assert!(matches!(gate.pass(at(990), Some(at(1_040))), Pass::Late(_, Some(_))));
+        gate.hold(grant(1), at(1_040));
+        assert!(matches!(gate.pass(at(1_040), None), Pass::Go(_)));
     }
 
     #[test]
@@ -288,6 +301,6 @@ mod tests {
         (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         assert_eq!(gate.withdraw(|grant| grant.attempt.0 == 1).len(), 1);
         assert_eq!(gate.withdraw(|_| true).len(), 2);
-        assert!(matches!(gate.pass(Instant::ZERO), Pass::Idle));
+        assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Idle));
     }
 }

@@ -7,18 +7,21 @@
 //!
 //! - `link`: connections to the coordinator; `identity`: who this agent is;
 //! - `session`: one login after another; `worker`: what outlives them: gates, calls, the outbox;
+//! - `books`: what was counted; `journal`: the same on disk, for the next process;
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
 //! - `host`: the addresses of this host.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
 
+mod books;
 mod call;
 mod clock;
 mod gate;
 mod host;
 mod http;
 mod identity;
+mod journal;
 mod judge;
 mod link;
 mod outbox;

@@ -14,9 +14,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::books::Books;
 use crate::clock::Clock;
 use crate::host::{unusable, usable_addresses};
 use crate::identity::{Identity, Membership};
+use crate::journal::Lock;
 use crate::judge::Judge;
 use crate::link::{Link, LinkError, Wire};
 use crate::worker::Worker;
@@ -69,6 +71,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         )));
     }
     let mut identity = Identity::open(&options.state_dir)?;
+    let _lock = Lock::take(&options.state_dir)?;
     tokio::pin!(stop);
     let link = if let Some(membership) = &identity.membership {
         Link::new(&options.coordinator, &membership.pin, options.insecure)?
@@ -89,14 +92,17 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     };
     let judge = Judge::new(options.allow_private.clone());
     let clock = Clock::start();
-    let worker = Worker::new(clock, judge, addresses.len());
+    let books = Books::open(&options.state_dir, clock)?;
+    let worker = Worker::new(books, clock, judge, addresses.len());
     let is_bound = options.channel_binding;
     let mut agent = Agent { worker, clock, link, identity, is_bound, addresses, rng };
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
         () = &mut stop => Ok(()),
         error = agent.stay() => Err(error),
-    }
+    };
+    agent.worker.close();
+    ended
 }
 
 /// How a join token says the coordinator is known: `egj1.PIN.ID.SECRET`.

@@ -5,25 +5,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_core::ledger::{LogSnapshot, Snapshot};
-use egret_core::quota::{self, Limits, Quota, Terms};
+use egret_core::quota;
 use egret_core::time::Instant;
 use egret_wire::agent::{
-    Attempt, CREDIT_PER_EGRESS, CallEnd, CallQuota, Counting, EgressGrant, Grant, InFlight, LedgerEntry,
-    LedgerState, LogState, Protocol, Report, ServicePolicy, Spent,
+    Attempt, CREDIT_PER_EGRESS, CallEnd, EgressGrant, Grant, InFlight, LedgerEntry, Protocol, Report,
+    ServicePolicy, Spent,
 };
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
 
+use crate::books::{Books, GateKey, Service};
 use crate::call::{self, Call, Outcome};
 use crate::clock::Clock;
 use crate::gate::{Gate, Held, Pass};
 use crate::http;
+use crate::journal::How;
 use crate::judge::Judge;
 use crate::outbox::Outbox;
 
-/// A gate's name: service and egress, as the coordinator calls them.
-type GateKey = (String, String);
+/// How often it is looked whether a disk that was behind has caught up (chosen).
+const STALLED: Duration = Duration::from_millis(50);
 
 /// A call that has ended.
 pub(crate) struct Ended {
@@ -34,23 +35,15 @@ pub(crate) struct Ended {
     outcome: Outcome,
 }
 
-struct Service {
-    policy: ServicePolicy,
-    limits: Arc<Limits>,
-}
-
 pub(crate) struct Worker {
     clock: Clock,
     judge: Arc<Judge>,
-    services: HashMap<String, Service>,
+    books: Books,
+    /// Those that may be asked: the coordinator's list, and nothing else.
+    services: HashMap<String, Arc<Service>>,
     /// Observed address → the local one to bind.
     egresses: BTreeMap<String, IpAddr>,
-    /// Observed address → the number that shows that the ledgers of its last welcome are held here.
-    memories: BTreeMap<String, u64>,
-    gates: BTreeMap<GateKey, Gate>,
     timers: BTreeSet<(Instant, GateKey)>,
-    /// Calls under way, with the seals of their grants.
-    flying: BTreeMap<Attempt, (GateKey, String)>,
     outbox: Outbox,
     /// Results that have not been sent on this session.
     fresh: Vec<Attempt>,
@@ -60,17 +53,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(clock: Clock, judge: Judge, egresses: usize) -> Self {
+    pub(crate) fn new(books: Books, clock: Clock, judge: Judge, egresses: usize) -> Self {
         let most = CREDIT_PER_EGRESS as usize * egresses.max(1);
         Self {
             clock,
             judge: Arc::new(judge),
+            books,
             services: HashMap::new(),
             egresses: BTreeMap::new(),
-            memories: BTreeMap::new(),
-            gates: BTreeMap::new(),
             timers: BTreeSet::new(),
-            flying: BTreeMap::new(),
             outbox: Outbox::default(),
             fresh: Vec::new(),
             unannounced: 0,
@@ -105,12 +96,14 @@ impl Worker {
                 );
                 continue;
             }
-            let limits = Arc::new(limits(&policy));
-            for (_, gate) in self.gates.iter_mut().filter(|(key, _)| key.0 == policy.id) {
-                gate.retune(policy.ceiling.as_ref(), Arc::clone(&limits), now);
+            let id = policy.id.clone();
+            self.books.set_policy(policy, now);
+            if let Some(service) = self.books.service(&id) {
+                self.services.insert(id, Arc::clone(service));
             }
-            self.services.insert(policy.id.clone(), Service { policy, limits });
         }
+        let services = &self.services;
+        self.books.keep_services(|id| services.contains_key(id));
     }
 
     /// A new session has begun: which local address speaks for which egress, and what the coordinator
@@ -123,59 +116,53 @@ impl Worker {
     ) {
         self.egresses = egresses;
         let now = self.clock.now();
+        let mut unkept = BTreeSet::new();
         for LedgerEntry { egress, service, state } in memory {
-            if let Some(gate) = self.gate(&service, &egress) {
-                let limits = gate.limits();
-                gate.ledger.merge(&limits, &snapshot(state), now);
+            let is_ours = self.services.contains_key(&service) && self.egresses.contains_key(&egress);
+            if is_ours && !self.books.merge(&service, &egress, state, now) {
+                unkept.insert(egress);
             }
         }
-        self.memories.extend(granted.into_iter().map(|grant| (grant.address, grant.memory)));
+        for EgressGrant { address, memory } in granted {
+            if !unkept.contains(&address) {
+                self.books.heard(address, memory);
+            }
+        }
         let most = CREDIT_PER_EGRESS * u32::try_from(self.egresses.len()).unwrap_or(u32::MAX);
-        self.unannounced = most.saturating_sub(u32::try_from(self.flying.len()).unwrap_or(u32::MAX));
+        self.unannounced = most.saturating_sub(u32::try_from(self.books.flying()).unwrap_or(u32::MAX));
         self.fresh = self.outbox.attempts();
     }
 
     /// The session is over: what has not left will not leave.
     pub(crate) fn end(&mut self) {
-        let held: Vec<Held> = self.gates.values_mut().flat_map(|gate| gate.withdraw(|_| true)).collect();
+        let held: Vec<Held> = self.books.gates().flat_map(|gate| gate.withdraw(|_| true)).collect();
         self.give_back(held, "the session ended before the call could leave");
         self.timers.clear();
     }
 
     /// Shows that what the coordinator once told about an address is still known here.
     pub(crate) fn memory(&self, address: &str) -> Option<u64> {
-        self.memories.get(address).copied()
+        self.books.memory(address)
     }
 
     /// What was spent, for the coordinator.
     pub(crate) fn ledgers(&self) -> Vec<LedgerEntry> {
-        let now = self.clock.now();
-        let entry = |((service, egress), gate): (&GateKey, &Gate)| {
-            let Snapshot { logs, rest, sent, .. } = gate.ledger.snapshot(&gate.limits(), now);
-            let log = |LogSnapshot { units, span, groups }| LogState { units, span_us: micros(span), groups };
-            // Calls in flight are listed by name and reserved again by the coordinator.
-            let logs = logs.into_iter().map(log).collect();
-            let state = LedgerState { logs, in_flight: 0, rest, left: None, sent };
-            LedgerEntry { egress: egress.clone(), service: service.clone(), state }
-        };
-        self.gates.iter().map(entry).collect()
+        self.books.ledgers()
     }
 
     /// Forgets gates that say nothing any more.
     pub(crate) fn tidy(&mut self) {
-        let now = self.clock.now();
-        self.gates.retain(|_, gate| !gate.is_idle(now));
+        self.books.tidy();
+    }
+
+    /// Nothing leaves any more: what was counted is on disk when this returns.
+    pub(crate) fn close(&mut self) {
+        self.books.close();
     }
 
     /// Calls under way.
     pub(crate) fn in_flight(&self) -> Vec<InFlight> {
-        let entry = |(attempt, ((service, egress), seal)): (&Attempt, &(GateKey, String))| InFlight {
-            attempt: *attempt,
-            service: service.clone(),
-            egress: egress.clone(),
-            seal: seal.clone(),
-        };
-        self.flying.iter().map(entry).collect()
+        self.books.in_flight()
     }
 
     /// Takes grants and sends what may leave at once.
@@ -197,7 +184,7 @@ impl Worker {
     /// Takes back grants that have not left.
     pub(crate) fn cancel(&mut self, attempts: &[Attempt]) {
         let wanted = |grant: &Grant| attempts.contains(&grant.attempt);
-        let held: Vec<Held> = self.gates.values_mut().flat_map(|gate| gate.withdraw(wanted)).collect();
+        let held: Vec<Held> = self.books.gates().flat_map(|gate| gate.withdraw(wanted)).collect();
         self.give_back(held, "cancelled before it left");
     }
 
@@ -207,13 +194,10 @@ impl Worker {
     }
 
     /// Counts calls of others.
-    pub(crate) fn spent(&mut self, Spent { egress, service, calls, memory }: Spent) {
-        let now = self.clock.now();
-        // What cannot be counted is not remembered: the coordinator tells it all again at the next login.
-        if let Some(gate) = self.gate(&service, &egress) {
-            let limits = gate.limits();
-            gate.ledger.spend(&limits, calls, now + limits.timeout + limits.linger, now);
-            self.memories.insert(egress, memory);
+    pub(crate) fn spent(&mut self, spent: Spent) {
+        let is_ours = self.services.contains_key(&spent.service) && self.egresses.contains_key(&spent.egress);
+        if is_ours {
+            self.books.spent(spent, self.clock.now());
         }
     }
 
@@ -230,19 +214,13 @@ impl Worker {
     pub(crate) fn finish(&mut self, ended: Ended) {
         let Ended { grant, held, sent_at, ended_at, outcome } = ended;
         let key = (grant.service.clone(), grant.egress.clone());
-        self.flying.remove(&grant.attempt);
-        if let Some(gate) = self.gates.get_mut(&key) {
-            let limits = gate.limits();
-            match outcome.end {
-                CallEnd::NotSent | CallEnd::Withdrawn => gate.refund(),
-                CallEnd::TimedOut | CallEnd::Unreachable => {
-                    gate.ledger.charge_unanswered(&limits, ended_at, ended_at + limits.linger);
-                }
-                CallEnd::Answered | CallEnd::Reset | CallEnd::TooLong => {
-                    gate.ledger.charge(&limits, ended_at);
-                }
-            }
-        }
+        let how = match outcome.end {
+            CallEnd::NotSent | CallEnd::Withdrawn => How::NotSent,
+            CallEnd::TimedOut | CallEnd::Unreachable => How::Unanswered,
+            CallEnd::Answered | CallEnd::Reset | CallEnd::TooLong => How::Answered,
+        };
+        self.books.back(grant.attempt, how, ended_at);
+        self.books.shorten();
         self.keep(grant, outcome, held, ended_at.since(sent_at), ended_at);
         self.pump(key);
     }
@@ -259,18 +237,19 @@ impl Worker {
     }
 
     fn gate(&mut self, service: &str, egress: &str) -> Option<&mut Gate> {
-        let known = self.services.get(service)?;
-        self.egresses.get(egress)?;
-        let fresh = || Gate::new(known.policy.ceiling.as_ref(), Arc::clone(&known.limits));
-        Some(self.gates.entry((service.to_owned(), egress.to_owned())).or_insert_with(fresh))
+        if !self.services.contains_key(service) || !self.egresses.contains_key(egress) {
+            return None;
+        }
+        self.books.open_gate(service, egress)
     }
 
     /// Lets through what may leave now and sets the gate's timer.
     fn pump(&mut self, key: GateKey) {
         loop {
             let now = self.clock.now();
-            let Some(gate) = self.gates.get_mut(&key) else { return };
-            match gate.pass(now) {
+            let again_at = self.books.is_behind().then(|| now + STALLED);
+            let Some(gate) = self.books.gate(&key) else { return };
+            match gate.pass(now, again_at) {
                 Pass::Go(held) => self.launch(&key, held, now),
                 Pass::Tripped(held) => {
                     tracing::error!(
@@ -297,12 +276,14 @@ impl Worker {
 
     fn launch(&mut self, key: &GateKey, (grant, since): Held, now: Instant) {
         let (Some(service), Some(from)) = (self.services.get(&key.0), self.egresses.get(&key.1)) else {
-            if let Some(gate) = self.gates.get_mut(key) {
+            if let Some(gate) = self.books.gate(key) {
                 gate.refund();
             }
             return self.refuse((grant, since), "the service was withdrawn");
         };
-        self.flying.insert(grant.attempt, (key.clone(), grant.seal.clone()));
+        if !self.books.leave(key, (grant.attempt, &grant.seal), now) {
+            return self.refuse((grant, since), "the agent's journal cannot be written");
+        }
         let call = Call {
             from: *from,
             address: service.policy.address.clone(),
@@ -380,51 +361,6 @@ async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
         #[cfg(not(feature = "bench"))]
         Protocol::Null => Outcome::not_sent("the null service is for benchmarks only"),
     }
-}
-
-/// The policy of a service in the ledger's words.
-fn limits(policy: &ServicePolicy) -> Limits {
-    let quota = |q: &CallQuota| Quota { burst: q.burst, ..Quota::new(q.units, q.per.0) };
-    let terms = Terms {
-        quotas: policy.quotas.iter().map(quota).collect(),
-        // The coordinator has turned units into calls.
-        cost: 1,
-        counting: match policy.counting {
-            Counting::Sliding => quota::Counting::Sliding,
-            Counting::Fixed => quota::Counting::Fixed,
-            Counting::TokenBucket => quota::Counting::TokenBucket,
-            Counting::TwoBucket => quota::Counting::TwoBucket,
-            Counting::Unknown => quota::Counting::Unknown,
-        },
-        concurrency: policy.concurrency,
-        // An agent never classifies, so it never rests by itself.
-        cool_down: Duration::ZERO,
-        max_cool_down: Duration::ZERO,
-        timeout: Duration::from_millis(policy.timeout_ms),
-        linger: Duration::from_millis(policy.linger_ms),
-    };
-    let limits = terms.limits();
-    if policy.quotas.is_empty() && !policy.is_careful {
-        // All its quotas are shared: none of them is kept here.
-        return Limits { windows: Vec::new(), concurrency: policy.concurrency, ..limits };
-    }
-    limits
-}
-
-fn snapshot(state: LedgerState) -> Snapshot {
-    let LedgerState { logs, in_flight, sent, .. } = state;
-    let log = |LogState { units, span_us, groups }| LogSnapshot {
-        units,
-        span: Duration::from_micros(span_us),
-        groups,
-    };
-    let logs = logs.into_iter().map(log).collect();
-    // Rests, and what services say, are the coordinator's business: it grants nothing against them.
-    Snapshot { logs, in_flight, rest: None, left: None, sent, taken: Duration::ZERO }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(duration: Duration) -> u64 {

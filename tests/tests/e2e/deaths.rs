@@ -73,12 +73,12 @@ async fn an_agent_killed_in_the_middle_is_replaced_by_the_others_at_their_own_pa
 async fn an_agent_that_comes_back_without_memory_does_not_overspend() {
     let (remote, mut rig) = rig().await;
     let batch = rig.submit("service=w", names(200)).await;
-    for done in [30, 80, 130] {
+    // A new process comes last.
+    for (done, index, last) in [(30, 0, 2), (80, 0, 3), (130, 2, 2)] {
         rig.await_batch(&batch.id, "under way", |batch| batch.done >= done).await;
-        rig.agents.remove(0).kill();
-        rig.agent(if done == 80 { 3 } else { 2 });
-        // The one that was killed is last now; keep the other in front.
-        rig.agents.rotate_right(usize::from(done == 80));
+        rig.agents.remove(index).kill();
+        std::fs::remove_file(rig.dir.path().join(format!("127.0.0.{last}/journal"))).unwrap();
+        rig.agent(last);
     }
     check(&rig, remote, &batch.id).await;
 }
@@ -116,10 +116,30 @@ async fn a_restart_in_the_middle_of_a_long_window_gives_up_at_most_three_of_sixt
         rig.agents.clear();
         rig.agent(2);
     });
-    let (coordinator, agent) = tokio::join!(coordinator, agent);
-    for used in [coordinator, agent] {
+    let both = used_after(|rig| {
+        rig.coordinator.kill();
+        rig.agents[0].kill();
+        rig.agents.clear();
+        rig.restart();
+        rig.agent(2);
+    });
+    let (coordinator, agent, both) = tokio::join!(coordinator, agent, both);
+    for used in [coordinator, agent, both] {
         assert!((31..=34).contains(&used), "31 were spent, {used} count as spent");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_killed_at_once_go_on_from_what_the_agents_have_written_down() {
+    let (remote, mut rig) = rig().await;
+    let batch = rig.submit("service=w", names(200)).await;
+    for done in [60, 120] {
+        rig.await_batch(&batch.id, "under way", |batch| batch.done >= done).await;
+        kill_all(&mut rig);
+        rig.restart();
+        (2..6).for_each(|n| rig.agent(n));
+    }
+    check(&rig, remote, &batch.id).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,12 +147,31 @@ async fn both_killed_at_once_count_what_nobody_remembers_as_spent() {
     let (remote, mut rig) = rig().await;
     let batch = rig.submit("service=w", names(200)).await;
     rig.await_batch(&batch.id, "under way", |batch| batch.done >= 60).await;
-    rig.coordinator.kill();
-    rig.agents.iter_mut().for_each(egret_tests::Process::kill);
-    rig.agents.clear();
+    kill_all(&mut rig);
+    for n in 2..6 {
+        std::fs::remove_file(rig.dir.path().join(format!("127.0.0.{n}/journal"))).unwrap();
+    }
     rig.restart();
     (2..6).for_each(|n| rig.agent(n));
     check(&rig, remote, &batch.id).await;
+}
+
+fn kill_all(rig: &mut Rig) {
+    rig.coordinator.kill();
+    rig.agents.iter_mut().for_each(egret_tests::Process::kill);
+    rig.agents.clear();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_agent_in_a_state_dir_that_is_in_use_does_not_start() {
+    let (_remote, rig) = rig().await;
+    let (url, state) = (format!("http://{}", rig.address), rig.dir.path().join("127.0.0.2"));
+    let args = ["--coordinator", &url, "--state-dir", state.to_str().unwrap(), "--egress", "127.0.0.2"];
+    let log = rig.dir.path().join("second.log");
+    let mut second = egret_tests::Process::start(&egret_tests::program("egret-agent"), &args, &[], &log);
+    assert_eq!(second.wait().code(), Some(2));
+    assert!(second.said().contains("another agent uses the state dir"), "{}", second.said());
+    assert!(rig.agents.iter().all(|agent| !agent.said().contains("taken over")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
