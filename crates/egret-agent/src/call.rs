@@ -4,7 +4,6 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use egret_wire::agent::CallEnd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +19,8 @@ pub(crate) struct Call {
     /// `host:port`; over HTTP a base URL.
     pub(crate) address: String,
     pub(crate) question: Vec<u8>,
-    pub(crate) timeout: Duration,
+    /// When it is over; nothing leaves then or later.
+    pub(crate) deadline: Instant,
     pub(crate) max_answer: usize,
     pub(crate) allow_private: bool,
 }
@@ -64,8 +64,8 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
     if !is_one_line(&call.question) {
         return Outcome::not_sent("the question is not one line");
     }
-    let deadline = Instant::now() + call.timeout;
-    let address = match resolve(&call.address, call, judge, deadline).await {
+    let deadline = call.deadline;
+    let address = match resolve(&call.address, call, judge).await {
         Ok(address) => address,
         Err(reason) => return Outcome::not_sent(reason),
     };

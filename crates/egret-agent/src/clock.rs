@@ -29,6 +29,19 @@ impl Clock {
         self.origin + at.since(EPOCH)
     }
 
+    /// What the coordinator is told that the clock shows: with the time that the host was suspended, which the clock itself
+    /// leaves out, and never more than that.
+    pub(crate) fn told(self) -> Instant {
+        let boot = since_boot();
+        self.now() + Duration::from_micros(boot.saturating_sub(running()))
+    }
+
+    /// The same, but never less.
+    pub(crate) fn shown(self) -> Instant {
+        let running = running();
+        self.now() + Duration::from_micros(since_boot().saturating_sub(running))
+    }
+
     /// An instant of the past in microseconds since the boot, never earlier than it was.
     pub(crate) fn since_boot(self, at: Instant) -> u64 {
         // In this order: whatever comes between the two readings makes it later.
@@ -39,7 +52,16 @@ impl Clock {
 
 /// Microseconds since the host was started. Time that it was suspended counts, since remotes counted on.
 pub(crate) fn since_boot() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
+    reading(ClockId::Boottime)
+}
+
+/// The same without the time that it was suspended.
+fn running() -> u64 {
+    reading(ClockId::Monotonic)
+}
+
+fn reading(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let secs = u64::try_from(time.tv_sec).unwrap_or(0);
     secs.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000)
 }

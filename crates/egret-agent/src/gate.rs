@@ -88,12 +88,13 @@ impl Gate {
         Vec::from(out)
     }
 
-    /// The next call that may leave at `now`; none does if this host has to ask again later for reasons of its own.
-    pub(crate) fn pass(&mut self, now: Instant, again_at: Option<Instant>) -> Pass {
+    /// The next call that may leave at `now`, when grants are told that it is `shown`; none does if this host has to ask
+    /// again later for reasons of its own.
+    pub(crate) fn pass(&mut self, now: Instant, shown: Instant, again_at: Option<Instant>) -> Pass {
         let Some((grant, since)) = self.held.front() else { return Pass::Idle };
         // A grant that was long on its way counts as lost already, and its unit may be somebody else's.
-        let not_after = grant.not_after_us.map_or(now + LONGEST_HOLD, Instant::from_micros);
-        let latest = not_after.min(*since + LONGEST_HOLD);
+        let left = grant.not_after_us.map_or(LONGEST_HOLD, |us| Instant::from_micros(us).since(shown));
+        let latest = (now + left).min(*since + LONGEST_HOLD);
         let ready = again_at.map_or_else(|| self.ledger.ready(&self.limits, now), Ready::At);
         let (leaves, wait) = match ready {
             Ready::Now => (now < latest, None),
@@ -209,7 +210,7 @@ mod tests {
         for n in 0..100 {
             gate.hold(grant(n), now);
             loop {
-                match gate.pass(now, None) {
+                match gate.pass(now, now, None) {
                     Pass::Go((grant, _)) => {
                         assert_eq!(grant.attempt.0, n);
                         gate.ledger.charge(&gate.limits(), now);
@@ -233,10 +234,10 @@ mod tests {
         let mut gate = gate(2);
         (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..2 {
-            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, Instant::ZERO, None), Pass::Go(_)));
             gate.ledger = Ledger::default();
         }
-        assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Tripped(_)));
+        assert!(matches!(gate.pass(Instant::ZERO, Instant::ZERO, None), Pass::Tripped(_)));
     }
 
     #[test]
@@ -244,14 +245,14 @@ mod tests {
         let mut gate = gate(1);
         (0..6).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
-            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, Instant::ZERO, None), Pass::Go(_)));
             gate.refund();
         }
         let (ceiling, limits) = every_second(10);
         gate.retune(Some(&ceiling), limits, Instant::ZERO);
         (6..10).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         for _ in 0..5 {
-            assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Go(_)));
+            assert!(matches!(gate.pass(Instant::ZERO, Instant::ZERO, None), Pass::Go(_)));
         }
     }
 
@@ -260,18 +261,20 @@ mod tests {
         let mut gate = gate(1);
         let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
         gate.hold(grant(0), at(0));
-        assert!(matches!(gate.pass(at(0), None), Pass::Go(_)));
+        assert!(matches!(gate.pass(at(0), at(0), None), Pass::Go(_)));
         gate.hold(grant(1), at(0));
         assert!(
-            matches!(gate.pass(at(1), None), Pass::Wait(until) if until == at(0) + LONGEST_HOLD),
+            matches!(gate.pass(at(1), at(1), None), Pass::Wait(until) if until == at(0) + LONGEST_HOLD),
             "one may end"
         );
-        assert!(matches!(gate.pass(at(0) + LONGEST_HOLD, None), Pass::Late(_, None)));
+        assert!(matches!(gate.pass(at(0) + LONGEST_HOLD, at(0) + LONGEST_HOLD, None), Pass::Late(_, None)));
         gate.ledger.charge(&gate.limits(), at(1_000));
         gate.hold(grant(2), at(1_000));
-        assert!(matches!(gate.pass(at(1_000), None), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD));
+        assert!(
+            matches!(gate.pass(at(1_000), at(1_000), None), Pass::Late(_, Some(wait)) if wait > LONGEST_HOLD)
+        );
         gate.hold(grant(3), at(1_500));
-        assert!(matches!(gate.pass(at(1_500), None), Pass::Wait(until) if until < at(2_010)));
+        assert!(matches!(gate.pass(at(1_500), at(1_500), None), Pass::Wait(until) if until < at(2_010)));
     }
 
     #[test]
@@ -280,8 +283,20 @@ mod tests {
         let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
         for (not_after_ms, leaves) in [(5_001, true), (5_000, false), (12, false)] {
             gate.hold(Grant { not_after_us: Some(not_after_ms * 1_000), ..grant(not_after_ms) }, at(5_000));
-            assert_eq!(matches!(gate.pass(at(5_000), None), Pass::Go(_)), leaves, "{not_after_ms}");
+            assert_eq!(
+                matches!(gate.pass(at(5_000), at(5_000), None), Pass::Go(_)),
+                leaves,
+                "{not_after_ms}"
+            );
         }
+    }
+
+    #[test]
+    fn a_host_that_slept_counts_that_against_its_grants() {
+        let mut gate = gate(5);
+        let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
+        gate.hold(Grant { not_after_us: Some(6_000_000), ..grant(0) }, at(5_000));
+        assert!(matches!(gate.pass(at(5_000), at(65_000), None), Pass::Late(_, _)));
     }
 
     #[test]
@@ -289,10 +304,10 @@ mod tests {
         let mut gate = gate(5);
         let at = |ms: u64| Instant::ZERO + Duration::from_millis(ms);
         gate.hold(grant(0), at(0));
-        assert!(matches!(gate.pass(at(0), Some(at(50))), Pass::Wait(until) if until == at(50)));
-        assert!(matches!(gate.pass(at(990), Some(at(1_040))), Pass::Late(_, Some(_))));
+        assert!(matches!(gate.pass(at(0), at(0), Some(at(50))), Pass::Wait(until) if until == at(50)));
+        assert!(matches!(gate.pass(at(990), at(990), Some(at(1_040))), Pass::Late(_, Some(_))));
         gate.hold(grant(1), at(1_040));
-        assert!(matches!(gate.pass(at(1_040), None), Pass::Go(_)));
+        assert!(matches!(gate.pass(at(1_040), at(1_040), None), Pass::Go(_)));
     }
 
     #[test]
@@ -301,6 +316,6 @@ mod tests {
         (0..3).for_each(|n| gate.hold(grant(n), Instant::ZERO));
         assert_eq!(gate.withdraw(|grant| grant.attempt.0 == 1).len(), 1);
         assert_eq!(gate.withdraw(|_| true).len(), 2);
-        assert!(matches!(gate.pass(Instant::ZERO, None), Pass::Idle));
+        assert!(matches!(gate.pass(Instant::ZERO, Instant::ZERO, None), Pass::Idle));
     }
 }

@@ -18,7 +18,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::call::{Call, Head, Outcome, is_local, is_reset};
 use crate::judge::Judge;
@@ -40,12 +40,11 @@ static TLS: LazyLock<ClientConfig> = LazyLock::new(|| tls(&Trust::Public));
 
 /// Makes the call; never takes longer than its time-out.
 pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
-    let deadline = Instant::now() + call.timeout;
     let Some(url) = under(&call.address, &call.question) else {
         return Outcome::not_sent("the question is no path under the service's address");
     };
-    match resolve(&host_and_port(&url), call, judge, deadline).await {
-        Ok(address) => ask(call, url, address, TLS.clone(), deadline).await,
+    match resolve(&host_and_port(&url), call, judge).await {
+        Ok(address) => ask(call, url, address, TLS.clone()).await,
         Err(reason) => Outcome::not_sent(reason),
     }
 }
@@ -63,7 +62,7 @@ fn host_and_port(url: &Url) -> String {
 }
 
 /// Asks at `address` and nowhere else.
-async fn ask(call: &Call, url: Url, address: SocketAddr, tls: ClientConfig, deadline: Instant) -> Outcome {
+async fn ask(call: &Call, url: Url, address: SocketAddr, tls: ClientConfig) -> Outcome {
     let client = match client(call.from, address, tls) {
         Ok(client) => client,
         Err(error) => return Outcome::not_sent(format!("no HTTP client can be made: {}", cause(&error))),
@@ -78,7 +77,7 @@ async fn ask(call: &Call, url: Url, address: SocketAddr, tls: ClientConfig, dead
             Err(error) => unanswered(&error, call.from, address),
         }
     };
-    let (end, detail) = match timeout_at(deadline, exchanged).await {
+    let (end, detail) = match timeout_at(call.deadline, exchanged).await {
         Ok(ended) => ended,
         Err(_) => (CallEnd::TimedOut, Some("no end of the answer within the time-out".to_owned())),
     };

@@ -345,7 +345,7 @@ impl Agent {
 
     /// So that the coordinator can say, on this clock, until when a grant is good.
     async fn tell_clock(&self, socket: &mut Socket) -> Result<(), End> {
-        send(socket, &AgentMessage::Clock(self.clock.now().as_micros())).await
+        send(socket, &AgentMessage::Clock(self.clock.told().as_micros())).await
     }
 
     /// Sends results that are new to this session, then asks for as much work as they were.

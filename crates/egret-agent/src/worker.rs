@@ -249,7 +249,7 @@ impl Worker {
             let now = self.clock.now();
             let again_at = self.books.is_behind().then(|| now + STALLED);
             let Some(gate) = self.books.gate(&key) else { return };
-            match gate.pass(now, again_at) {
+            match gate.pass(now, self.clock.shown(), again_at) {
                 Pass::Go(held) => self.launch(&key, held, now),
                 Pass::Tripped(held) => {
                     tracing::error!(
@@ -288,7 +288,8 @@ impl Worker {
             from: *from,
             address: service.policy.address.clone(),
             question: grant.question.0.clone(),
-            timeout: service.limits.timeout,
+            // Also if this process stands still before it dials: nobody counts the call for longer.
+            deadline: self.clock.deadline(now + service.limits.timeout),
             max_answer: usize::try_from(service.policy.max_answer).unwrap_or(usize::MAX),
             allow_private: service.policy.allow_private_addresses,
         };
@@ -366,3 +367,6 @@ async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,19 +12,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
 const EGRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
 
+fn within(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms)
+}
+
 fn call(address: String, path: &str) -> Call {
     Call {
         from: EGRESS,
         address,
         question: path.as_bytes().to_vec(),
-        timeout: Duration::from_secs(10),
+        deadline: within(10_000),
         max_answer: 1 << 20,
         allow_private: true,
     }
@@ -132,10 +136,9 @@ async fn of_a_name_with_several_addresses_the_judged_one_is_dialled() {
     for name in ["localhost", "both.invalid"] {
         let mut call = call(format!("http://{name}:{}/", four.addr().port()), "/a");
         let url = under(&call.address, b"/a").unwrap();
-        let deadline = Instant::now() + call.timeout;
         for (from, to) in [(EGRESS, four.addr()), ("::1".parse().unwrap(), six.addr())] {
             call.from = from;
-            let outcome = ask(&call, url.clone(), to, TLS.clone(), deadline).await;
+            let outcome = ask(&call, url.clone(), to, TLS.clone()).await;
             assert_eq!(outcome.end, CallEnd::Answered, "{:?}", outcome.detail);
         }
     }
@@ -188,7 +191,7 @@ async fn a_slow_answer_is_given_up_at_the_time_out() {
         (Troubles { drip: Some(Drip { bytes: 1, every }), ..Troubles::default() }, Some(200)),
     ] {
         let remote = remote(troubles).await;
-        let outcome = get(&Call { timeout: Duration::from_millis(300), ..to(&remote, "/a") }).await;
+        let outcome = get(&Call { deadline: within(300), ..to(&remote, "/a") }).await;
         assert_eq!((outcome.end, outcome.head.status), (CallEnd::TimedOut, status));
         check(&remote, 1, 1);
     }
@@ -276,7 +279,7 @@ async fn over_tls_the_remote_must_be_who_the_url_says() {
         let call = call(format!("https://api.invalid:{}/", address.port()), "/a");
         let url = under(&call.address, b"/a").unwrap();
         let config = if trusted { tls(&trust) } else { TLS.clone() };
-        let outcome = ask(&call, url, address, config, Instant::now() + call.timeout).await;
+        let outcome = ask(&call, url, address, config).await;
         assert_eq!(outcome.end, end, "{named}, {trusted}: {:?}", outcome.detail);
         assert_eq!(served.await.unwrap().is_some(), end == CallEnd::Answered, "nothing was asked otherwise");
     }
