@@ -10,7 +10,7 @@
 //! - `books`: what was counted; `journal`: the same on disk, for the next process;
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
-//! - `host`: the addresses of this host.
+//! - `host`: the addresses of this host; `stop`: the wish to stop; `systemd`: word to whoever supervises.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
 
@@ -27,14 +27,20 @@ mod link;
 mod outbox;
 mod resolve;
 mod session;
+mod stop;
+pub mod systemd;
 mod worker;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 pub use session::run;
+
+/// How long calls under way may take when an agent is to stop, unless told.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to run an agent.
 #[derive(Clone, Debug)]
@@ -55,6 +61,10 @@ pub struct Options {
     pub insecure: bool,
     /// Signatures have to hold for one TLS connection only; not if something in front of the coordinator ends TLS.
     pub channel_binding: bool,
+    /// How long calls under way may take when the agent is to stop.
+    pub drain_timeout: Duration,
+    /// It is what this process is there for: whoever supervises the process is told how it stands.
+    pub is_supervised: bool,
 }
 
 /// Why an agent gave up.

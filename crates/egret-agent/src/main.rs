@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use egret_agent::{AgentError, Options};
+use egret_agent::{AgentError, Options, systemd};
+use egret_wire::value::Span;
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Makes the calls that its egret coordinator grants, from the addresses of this host.
 #[derive(Debug, Parser)]
@@ -41,6 +43,9 @@ struct Flags {
     /// Log in although something in front of the coordinator ends TLS, as a load balancer does
     #[arg(long)]
     no_channel_binding: bool,
+    /// How long calls under way may take after SIGTERM or SIGINT; a second one stops at once
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
+    drain_timeout: Span,
 }
 
 fn main() -> ExitCode {
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => options(flags).and_then(|options| runtime.block_on(egret_agent::run(options, stop()))),
+        Ok(runtime) => options(flags).and_then(|options| runtime.block_on(run(options))),
         Err(error) => Err(AgentError::Setting(format!("the runtime does not start: {error}"))),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
@@ -65,6 +70,37 @@ fn main() -> ExitCode {
         AgentError::Unreachable { .. } => 3,
         AgentError::NotAllowed(_) => 4,
     })
+}
+
+/// Runs the agent until the first signal, and lets it finish until the second.
+async fn run(options: Options) -> Result<(), AgentError> {
+    let heard = |error: std::io::Error| AgentError::Setting(format!("signals cannot be heard: {error}"));
+    let (mut term, mut int) =
+        (signal(SignalKind::terminate()).map_err(heard)?, signal(SignalKind::interrupt()).map_err(heard)?);
+    let mut asked = async || {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    let (stop, stopping) = oneshot::channel::<()>();
+    let agent = egret_agent::run(options, async { drop(stopping.await) });
+    tokio::pin!(agent);
+    tokio::select! {
+        ended = &mut agent => return ended,
+        () = asked() => drop(stop),
+        () = systemd::watch(async || true) => {}
+    }
+    systemd::stopping();
+    tokio::select! {
+        ended = &mut agent => ended,
+        () = asked() => Ok(()),
+        () = systemd::watch(async || true) => Ok(()),
+    }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    text.parse::<Span>().map_err(|error| error.to_string())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -98,18 +134,7 @@ fn options(flags: Flags) -> Result<Options, AgentError> {
         allow_private: flags.allow_private,
         insecure: flags.insecure,
         channel_binding: !flags.no_channel_binding,
+        drain_timeout: flags.drain_timeout.0,
+        is_supervised: true,
     })
-}
-
-/// Ends at SIGTERM or SIGINT.
-async fn stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        biased;
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }

@@ -35,6 +35,10 @@ impl Outbox {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.bytes > FULL_BYTES
     }

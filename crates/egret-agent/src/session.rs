@@ -21,8 +21,9 @@ use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
 use crate::link::{Link, LinkError, Wire};
+use crate::stop::Stop;
 use crate::worker::Worker;
-use crate::{AgentError, Options};
+use crate::{AgentError, Options, systemd};
 
 /// The first wait between two logins is up to this; it doubles up to [`LONGEST_WAIT`], with full jitter.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -40,6 +41,8 @@ enum End {
     Broken(String),
     /// The coordinator asked to come back after this long.
     Asked(Duration),
+    /// The agent is to stop, or is ready to.
+    Stopping,
     /// Coming back is useless.
     Fatal(AgentError),
 }
@@ -56,12 +59,15 @@ impl From<LinkError> for End {
     }
 }
 
-/// Runs an agent until `stop` ends.
+/// Runs an agent until `stop` ends, then finishes what it has begun.
+///
+/// That is: it takes nothing more, gives back what has not left, waits for calls under way and until their results are
+/// acknowledged, and says goodbye; all of it within [`Options::drain_timeout`].
 ///
 /// # Errors
 /// A wrong setting, a coordinator that was never reached, or one that does not let this agent in. A
 /// coordinator that goes away later is waited for.
-pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
     let rng = fastrand::Rng::new();
     let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
     if let Some((address, error)) = options.egresses.iter().find_map(|a| unusable(*a).map(|error| (a, error)))
@@ -94,13 +100,12 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     let clock = Clock::start();
     let books = Books::open(&options.state_dir, clock)?;
     let worker = Worker::new(books, clock, judge, addresses.len());
-    let is_bound = options.channel_binding;
-    let mut agent = Agent { worker, clock, link, identity, is_bound, addresses, rng };
-    let ended = tokio::select! {
-        biased;
-        () = &mut stop => Ok(()),
-        error = agent.stay() => Err(error),
-    };
+    let (is_supervised, is_bound) = (options.is_supervised, options.channel_binding);
+    let mut agent = Agent { is_supervised, worker, clock, link, identity, is_bound, addresses, rng };
+    let ended = agent.stay(Stop::new(stop, options.drain_timeout)).await;
+    if ended.is_ok() && !agent.worker.is_done() {
+        tracing::warn!("there is no more time: calls are cut, or results are not acknowledged");
+    }
     agent.worker.close();
     ended
 }
@@ -145,6 +150,7 @@ async fn enrol(
 }
 
 struct Agent {
+    is_supervised: bool,
     link: Link,
     identity: Identity,
     /// Signatures hold for one TLS connection only.
@@ -156,47 +162,68 @@ struct Agent {
 }
 
 impl Agent {
-    /// Logs in again and again; returns when that is useless.
-    async fn stay(&mut self) -> AgentError {
+    /// Logs in again and again; returns when it is to stop, or when that is useless.
+    async fn stay(&mut self, mut stop: Stop<'_>) -> Result<(), AgentError> {
         let mut failures = 0u32;
         loop {
             let began = Instant::now();
-            let end = self.session().await;
+            let end = self.session(&mut stop).await;
             self.worker.end();
+            if self.is_done(&stop) {
+                return Ok(());
+            }
             if began.elapsed() > LONGEST_WAIT {
                 failures = 0;
             }
             let bound = FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures)).min(LONGEST_WAIT);
             let wait = match end {
-                End::Fatal(error) => return error,
+                End::Fatal(error) => return Err(error),
                 End::Asked(wait) => wait,
+                End::Stopping => Duration::ZERO,
                 End::Broken(reason) => {
                     let wait = bound.mul_f64(self.rng.f64());
                     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                     tracing::warn!(wait_ms, "no session with {}: {reason}; trying again", self.link.url);
+                    if self.is_supervised {
+                        systemd::status(&format!("no session with {}: {reason}", self.link.url));
+                    }
                     wait
                 }
             };
             failures = failures.saturating_add(1);
-            self.wait(wait).await;
+            self.wait(wait, &mut stop).await;
+            if self.is_done(&stop) {
+                return Ok(());
+            }
         }
     }
 
     /// Waits, while calls under way end and their results are kept.
-    async fn wait(&mut self, wait: Duration) {
+    async fn wait(&mut self, wait: Duration, stop: &mut Stop<'_>) {
         let until = Instant::now() + wait;
-        loop {
+        while !self.is_done(stop) {
             tokio::select! {
                 biased;
                 () = sleep_until(until) => return,
+                () = stop.next() => {}
                 Some(ended) = self.worker.next_ended() => self.worker.finish(ended),
             }
         }
     }
 
-    async fn session(&mut self) -> End {
-        match self.login().await {
-            Ok((socket, welcome, locals)) => self.work(socket, welcome, locals).await,
+    /// Whether the agent is to stop and may.
+    fn is_done(&self, stop: &Stop<'_>) -> bool {
+        stop.is_due() || stop.is_wanted() && self.worker.is_done()
+    }
+
+    async fn session(&mut self, stop: &mut Stop<'_>) -> End {
+        let login = tokio::select! {
+            biased;
+            () = stop.next() => return End::Stopping,
+            login = self.login() => login,
+        };
+        match login {
+            Ok((socket, welcome, locals)) => self.work(socket, welcome, locals, stop).await,
             Err(end) => end,
         }
     }
@@ -284,6 +311,7 @@ impl Agent {
         mut socket: Socket,
         welcome: Welcome,
         mut locals: BTreeMap<String, IpAddr>,
+        stop: &mut Stop<'_>,
     ) -> End {
         let granted: Vec<String> = welcome.egresses.iter().map(|grant| grant.address.clone()).collect();
         let idle: Vec<&str> =
@@ -292,11 +320,19 @@ impl Agent {
             tracing::warn!("another agent speaks for {}; it stays idle here", idle.join(", "));
         }
         tracing::info!("session with {} for {}", self.link.url, granted.join(", "));
+        if self.is_supervised {
+            systemd::ready(&format!("session with {} for {} addresses", self.link.url, granted.len()));
+        }
         locals.retain(|address, _| granted.contains(address));
         self.worker.set_policy(welcome.services);
         self.worker.begin(locals, welcome.egresses, welcome.ledgers);
         let heartbeat = Duration::from_millis(welcome.heartbeat_ms.clamp(100, 30_000));
         if let Err(end) = self.tell_clock(&mut socket).await {
+            return end;
+        }
+        if stop.is_wanted()
+            && let Err(end) = self.drain(&mut socket).await
+        {
             return end;
         }
         let mut heard_at = Instant::now();
@@ -305,6 +341,12 @@ impl Agent {
         loop {
             if let Err(end) = self.report(&mut socket).await {
                 return end;
+            }
+            if self.is_done(stop) {
+                tracing::info!("nothing is under way any more; goodbye");
+                // The coordinator may be gone already.
+                let _ = timeout(PATIENCE, socket.close(None)).await;
+                return End::Stopping;
             }
             let wake_at = self.worker.wake_at().map_or(heard_at + SILENCE, |at| clock.deadline(at));
             tokio::select! {
@@ -323,6 +365,9 @@ impl Agent {
                         self.worker.finish(ended);
                     }
                 }
+                () = stop.next() => if !stop.is_due() && let Err(end) = self.drain(&mut socket).await {
+                    return end;
+                },
                 () = sleep_until(wake_at.min(heard_at + SILENCE)) => {
                     if heard_at.elapsed() >= SILENCE {
                         return End::Broken("nothing was heard for 60 s".to_owned());
@@ -341,6 +386,13 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Takes nothing more, and says so.
+    async fn drain(&mut self, socket: &mut Socket) -> Result<(), End> {
+        tracing::info!("taking no more work; what is under way is finished");
+        self.worker.drain();
+        send(socket, &AgentMessage::Draining {}).await
     }
 
     /// So that the coordinator can say, on this clock, until when a grant is good.

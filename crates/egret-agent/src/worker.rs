@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     fresh: Vec<Attempt>,
     /// Grants this agent may still be given, of those it has not announced.
     unannounced: u32,
+    /// It takes no more grants.
+    is_draining: bool,
     ended: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
 }
 
@@ -65,6 +67,7 @@ impl Worker {
             outbox: Outbox::default(),
             fresh: Vec::new(),
             unannounced: 0,
+            is_draining: false,
             ended: mpsc::channel(most),
         }
     }
@@ -135,9 +138,24 @@ impl Worker {
 
     /// The session is over: what has not left will not leave.
     pub(crate) fn end(&mut self) {
+        self.withdraw_all("the session ended before the call could leave");
+    }
+
+    fn withdraw_all(&mut self, reason: &str) {
         let held: Vec<Held> = self.books.gates().flat_map(|gate| gate.withdraw(|_| true)).collect();
-        self.give_back(held, "the session ended before the call could leave");
+        self.give_back(held, reason);
         self.timers.clear();
+    }
+
+    /// Takes nothing more, and gives back what has not left.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+        self.withdraw_all("the agent is stopping");
+    }
+
+    /// Nothing is under way, and every result is safe.
+    pub(crate) fn is_done(&self) -> bool {
+        self.books.flying() == 0 && self.outbox.is_empty()
     }
 
     /// Shows that what the coordinator once told about an address is still known here.
@@ -168,6 +186,10 @@ impl Worker {
     /// Takes grants and sends what may leave at once.
     pub(crate) fn take(&mut self, grants: Vec<Grant>) {
         let now = self.clock.now();
+        if self.is_draining {
+            return self
+                .give_back(grants.into_iter().map(|grant| (grant, now)).collect(), "the agent is stopping");
+        }
         let mut touched = BTreeSet::new();
         for grant in grants {
             match self.gate(&grant.service, &grant.egress) {
@@ -233,7 +255,7 @@ impl Worker {
 
     /// Grants to ask for; none while too much is kept here.
     pub(crate) fn fresh_credit(&mut self) -> u32 {
-        if self.outbox.is_full() { 0 } else { std::mem::take(&mut self.unannounced) }
+        if self.is_draining || self.outbox.is_full() { 0 } else { std::mem::take(&mut self.unannounced) }
     }
 
     fn gate(&mut self, service: &str, egress: &str) -> Option<&mut Gate> {

@@ -88,8 +88,8 @@ pub(crate) enum Command {
     Plan(plan::PlanArgs),
     /// Show what is left of every quota
     Quota(quota::QuotaArgs),
-    /// List the agents
-    Agents,
+    /// List the agents, or let one finish and rest
+    Agents(fleet::AgentsArgs),
     /// List the services and their quotas
     Services,
     /// Let agents join

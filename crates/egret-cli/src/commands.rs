@@ -49,7 +49,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args, &client()?, out).await,
         Command::Plan(args) => plan::run(&args, &client()?, out).await,
         Command::Quota(args) => quota::run(&args, &client()?, out).await,
-        Command::Agents => fleet::agents(&client()?, out).await,
+        Command::Agents(args) => fleet::agents(&args, &client()?, out).await,
         Command::Services => fleet::services(&client()?, out).await,
         Command::Token(command) => fleet::token(command, &client()?, out).await,
         Command::Key(command) => key::run(command, out),

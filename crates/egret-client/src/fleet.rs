@@ -34,6 +34,22 @@ impl Client {
         self.read(self.get(&["v1", "agents"])).await
     }
 
+    /// Grants an agent nothing more until it is undrained.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such agent.
+    pub async fn drain_agent(&self, id: &str) -> Result<AgentView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "agents", id, "drain"])).await
+    }
+
+    /// Grants it work again.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; a problem `not_found` if there is no such agent.
+    pub async fn undrain_agent(&self, id: &str) -> Result<AgentView, ClientError> {
+        self.read(self.request(Method::POST, &["v1", "agents", id, "undrain"])).await
+    }
+
     /// Lists the egresses.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ impl Shared {
     ///
     /// # Errors
     /// `not_ready`: the coordinator is stopping.
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Drive, Instant) -> T + Send + 'static,
     ) -> Result<T, Failure> {
@@ -137,6 +137,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/quota/{service}", get(quota::one))
         .route("/v1/quota/{service}/spend", post(quota::spend))
         .route("/v1/agents", get(fleet::agents))
+        .route("/v1/agents/{id}/drain", post(fleet::drain))
+        .route("/v1/agents/{id}/undrain", post(fleet::undrain))
         .route("/v1/egresses", get(fleet::egresses))
         .route("/v1/services", get(fleet::services))
         .route("/v1/services/{id}/pause", post(fleet::pause))

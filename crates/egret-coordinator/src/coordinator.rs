@@ -36,6 +36,8 @@ const RESULTS_ROOM: usize = 64 << 20;
 const PAGE: usize = 5_000;
 /// How long an agent may take to come back after a stop.
 const COME_BACK_MS: u64 = 2_000;
+/// How often it is looked whether the last call has ended (chosen).
+const LOOK: Duration = Duration::from_millis(50);
 /// How long stopping may take before open connections are cut.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -167,6 +169,11 @@ impl Coordinator {
         &self.url
     }
 
+    /// Whether the loop that owns the budgets answers.
+    pub async fn lives(&self) -> bool {
+        self.shared.ask(|_, _| ()).await.is_ok()
+    }
+
     /// Makes a join token, as `POST /v1/join-tokens` does.
     ///
     /// # Errors
@@ -175,9 +182,13 @@ impl Coordinator {
         api::create_token(&self.shared, request).await
     }
 
-    /// Tells the agents, finishes what is being written, and closes the store.
-    pub async fn stop(self) {
+    /// Grants nothing more, waits up to `patience` for the calls under way, tells the agents, finishes what is being
+    /// written, and closes the store. With nothing under way at the end the next start has nothing to guess.
+    pub async fn stop(self, patience: Duration) {
         self.shared.is_ready.store(false, Ordering::Release);
+        if tokio::time::timeout(patience, self.drain()).await.is_err() {
+            tracing::warn!("calls are still under way; their results come to the next start");
+        }
         for session in self.shared.sessions.iter() {
             let _ = session.try_send(Outgoing::GoingAway(COME_BACK_MS));
         }
@@ -206,6 +217,20 @@ fn names(listen: IpAddr) -> Vec<String> {
     let all = [COORDINATOR, "localhost", "127.0.0.1", "::1", host.trim()].map(str::to_owned);
     let listen = (!listen.is_unspecified() && !listen.is_loopback()).then(|| listen.to_string());
     all.into_iter().chain(listen).filter(|name| !name.is_empty()).collect()
+}
+
+impl Coordinator {
+    async fn drain(&self) {
+        let why = "the coordinator is stopping".to_owned();
+        let mut is_busy = self.shared.ask(|drive, now| drive.stop(Some(why), now)).await.is_ok();
+        while is_busy {
+            // A drive that is gone has nothing under way.
+            is_busy = self.shared.ask(|drive, _| drive.is_busy()).await.unwrap_or(false);
+            if is_busy {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
 }
 
 async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {

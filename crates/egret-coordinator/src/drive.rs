@@ -4,6 +4,7 @@
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
 mod again;
+mod drain;
 mod fleet;
 mod flights;
 mod flows;
@@ -90,6 +91,8 @@ pub(crate) enum Message {
     Clock { agent: AgentId, session: u64, shown_us: u64 },
     /// An agent has proved who it is.
     Join(Box<Join>, oneshot::Sender<Welcomed>),
+    /// An agent is about to stop: it takes nothing more.
+    Draining { agent: AgentId, session: u64 },
     /// A session is over.
     Leave { agent: AgentId, session: u64 },
     /// Anything about an agent was heard.
@@ -108,6 +111,8 @@ pub(crate) struct Drive {
     /// Calls of an earlier start whose jobs have not been read from the store yet.
     strays: HashMap<JobId, (AttemptId, ServiceId, EgressId)>,
     pauses: Pauses,
+    /// Agents that somebody wants to take nothing more.
+    drained: BTreeSet<AgentId>,
     /// To itself; weak, since the drive ends with its inbox.
     inbox: Option<mpsc::WeakSender<Message>>,
     /// Jobs that have ended and are not on disk yet.
@@ -203,6 +208,7 @@ impl Drive {
             airborne,
             strays: HashMap::new(),
             pauses: Pauses::default(),
+            drained: BTreeSet::new(),
             inbox: None,
             ending: HashMap::new(),
             batches: HashMap::new(),
@@ -359,6 +365,7 @@ impl Drive {
                 // A session that died meanwhile says so itself.
                 let _ = reply.send(welcomed);
             }
+            Message::Draining { agent, session } => self.leaving(agent, session, now),
             Message::Leave { agent, session } => self.leave(agent, session, now),
             Message::Heard(agent) => {
                 if let Some(connected) = self.fleet.agents.get_mut(&agent) {

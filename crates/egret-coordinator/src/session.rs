@@ -260,6 +260,9 @@ impl Session {
             Ok(AgentMessage::Clock(shown_us)) => {
                 self.tell(DriveMessage::Clock { agent: self.agent, session: self.session, shown_us }).await
             }
+            Ok(AgentMessage::Draining {}) => {
+                self.tell(DriveMessage::Draining { agent: self.agent, session: self.session }).await
+            }
             Ok(AgentMessage::Hello(_)) => Ok(()),
             Ok(AgentMessage::Unsupported(kind)) => {
                 tracing::warn!(agent = %self.agent, "the agent does not know `{}`", kind.escape_debug());

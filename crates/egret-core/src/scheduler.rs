@@ -169,7 +169,13 @@ impl Scheduler {
                 self.settle(attempt, service, egress, settlement, (at_agent, took), now);
             }
             Event::EgressUp { egress, agent, address, tags } => self.egress_up(egress, agent, address, tags),
-            Event::EgressDown(egress) => self.egress_down(egress),
+            Event::EgressDown(egress) => {
+                self.egress_down(egress);
+                let services = self.egresses.get(egress.0 as usize).map(|state| state.services.clone());
+                for service in services.unwrap_or_default() {
+                    self.recall(service, |_, flight| flight.egress == egress);
+                }
+            }
             Event::Credit { agent, grants } => self.credit(agent, grants),
             Event::AgentDown(agent) => {
                 let egresses = self.agents.forget(agent).into_iter();

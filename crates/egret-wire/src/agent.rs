@@ -75,6 +75,8 @@ pub enum AgentMessage {
     Clock(u64),
     /// Attempts that ended; each is kept and sent again until acknowledged.
     Results(Vec<Report>),
+    /// It is about to stop: it takes no more grants, and goes when what it has is told and acknowledged.
+    Draining {},
     /// A message of this kind was not understood.
     Unsupported(String),
 }
@@ -416,7 +418,7 @@ pub fn read<'a, M: Deserialize<'a>>(frame: &'a str, known: &[&str]) -> Result<M,
 }
 
 /// The kinds of [`AgentMessage`].
-pub const AGENT_KINDS: [&str; 5] = ["hello", "credit", "clock", "results", "unsupported"];
+pub const AGENT_KINDS: [&str; 6] = ["hello", "credit", "clock", "results", "draining", "unsupported"];
 /// The kinds of [`CoordinatorMessage`].
 pub const COORDINATOR_KINDS: [&str; 9] =
     ["challenge", "welcome", "grants", "ack", "cancel", "spent", "policy", "going_away", "unsupported"];

@@ -469,6 +469,7 @@ pub struct HeldBy {
 #[allow(missing_docs, reason = "the names are the documentation")]
 pub enum Liveness {
     Up,
+    Draining,
     Down,
 }
 

@@ -5,6 +5,7 @@ mod backlog;
 mod bad_input;
 mod cache;
 mod deaths;
+mod drain;
 mod forecast;
 mod hosts;
 mod http;

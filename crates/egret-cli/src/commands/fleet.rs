@@ -1,6 +1,6 @@
 //! `egret agents`, `egret services`, `egret token`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use comfy_table::Cell;
 use egret_client::Client;
 use egret_wire::api::{AgentView, Liveness, ServiceView, TokenListed, TokenRequest};
@@ -9,6 +9,7 @@ use egret_wire::value::Span;
 use crate::args::span;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
+use crate::screen::sanitize_line;
 use crate::table::{cell, maybe, rule, table, verdict};
 
 /// The commands of `token`.
@@ -38,8 +39,64 @@ pub(crate) enum TokenCommand {
     },
 }
 
-/// Lists the agents.
-pub(crate) async fn agents(client: &Client, out: &Out) -> Result<Exit, Failure> {
+/// The command line of `agents`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentsArgs {
+    #[command(subcommand)]
+    command: Option<AgentsCommand>,
+}
+
+/// The commands of `agents`.
+#[derive(Debug, Subcommand)]
+enum AgentsCommand {
+    /// Grant an agent nothing more; what it has is finished
+    Drain {
+        /// Its name or its id
+        agent: String,
+    },
+    /// Let it work again
+    Undrain {
+        /// Its name or its id
+        agent: String,
+    },
+}
+
+/// Lists the agents, or has one drained.
+pub(crate) async fn agents(args: &AgentsArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
+    let (agent, is) = match &args.command {
+        None => return list_agents(client, out).await,
+        Some(AgentsCommand::Drain { agent }) => {
+            (client.drain_agent(&find(agent, client).await?).await?, "gets nothing more to do")
+        }
+        Some(AgentsCommand::Undrain { agent }) => {
+            (client.undrain_agent(&find(agent, client).await?).await?, "gets work again")
+        }
+    };
+    if out.json {
+        out.document(&agent)?;
+    } else {
+        out.note(&format!("{} ({}) {is}", sanitize_line(&agent.name), sanitize_line(&agent.id)));
+    }
+    Ok(Exit::Done)
+}
+
+/// The id of an agent that is named by it, or by a name that no other has.
+async fn find(named: &str, client: &Client) -> Result<String, Failure> {
+    let agents = client.agents().await?.items;
+    let mut ids =
+        agents.iter().filter(|agent| agent.id == named || agent.name == named).map(|agent| &agent.id);
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        (Some(_), Some(_)) => Err(Failure::usage(format!(
+            "several agents are called {named}; name one by its id, `egret agents` lists them"
+        ))),
+        (None, _) => {
+            Err(Failure::new(Exit::Failed, format!("there is no agent {named}; `egret agents` lists them")))
+        }
+    }
+}
+
+async fn list_agents(client: &Client, out: &Out) -> Result<Exit, Failure> {
     let page = client.agents().await?;
     if out.json {
         out.document(&page)?;
@@ -57,6 +114,7 @@ pub(crate) async fn agents(client: &Client, out: &Out) -> Result<Exit, Failure> 
 fn agent(agent: &AgentView) -> Vec<Cell> {
     let (state, is_up) = match agent.state {
         Liveness::Up => ("up", true),
+        Liveness::Draining => ("draining", false),
         Liveness::Down => ("down", false),
     };
     vec![

@@ -2,12 +2,16 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use egret_agent::systemd;
 use egret_coordinator::Coordinator;
 use egret_coordinator::config::{Config, Overrides};
+use egret_wire::value::Span;
 use tracing_subscriber::EnvFilter;
 
+use crate::args::span;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::signals::Signals;
@@ -22,6 +26,9 @@ pub(crate) struct ServeArgs {
     /// Check the config file and do no more
     #[arg(long)]
     check_config: bool,
+    /// How long calls under way may take after SIGTERM or SIGINT; a second one stops at once
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
+    drain_timeout: Span,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -58,9 +65,21 @@ pub(crate) async fn run(args: ServeArgs, out: &Out) -> Result<Exit, Failure> {
     log("info");
     let mut signals = Signals::new()?;
     let coordinator = start(config, out).await?;
-    signals.next().await;
-    coordinator.stop().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = systemd::watch(async || coordinator.lives().await) => {}
+    }
+    systemd::stopping();
+    finish(coordinator, args.drain_timeout.0).await;
     Ok(Exit::Done)
+}
+
+/// Stops a coordinator; whoever watches over the process hears that it lives until then.
+pub(crate) async fn finish(coordinator: Coordinator, patience: Duration) {
+    tokio::select! {
+        () = coordinator.stop(patience) => {}
+        () = systemd::watch(async || true) => {}
+    }
 }
 
 /// Starts a coordinator and says where.
@@ -69,6 +88,7 @@ pub(crate) async fn start(config: Config, out: &Out) -> Result<Coordinator, Fail
     let data_dir = config.data_dir.display().to_string();
     let coordinator = Coordinator::start(config).await.map_err(|error| Failure::usage(error.to_string()))?;
     out.note(&format!("egret serves {} ({services}, data in {data_dir})", coordinator.url()));
+    systemd::ready(&format!("serves {}", coordinator.url()));
     Ok(coordinator)
 }
 

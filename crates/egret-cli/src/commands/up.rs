@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use egret_agent::{AgentError, Options};
+use egret_agent::{AgentError, DRAIN_TIMEOUT, Options, systemd};
 use egret_coordinator::Coordinator;
 use egret_coordinator::config::Config;
 use egret_wire::api::TokenRequest;
 use egret_wire::value::Span;
 use tokio::sync::oneshot;
 
-use crate::commands::serve::{PlaceArgs, log, start};
+use crate::commands::serve::{PlaceArgs, finish, log, start};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::signals::Signals;
@@ -49,14 +49,17 @@ pub(crate) async fn run(args: UpArgs, out: &Out) -> Result<Exit, Failure> {
     let (stop, stopping) = oneshot::channel::<()>();
     let agent = egret_agent::run(options, async { drop(stopping.await) });
     tokio::pin!(agent);
+    let watch = systemd::watch(async || coordinator.lives().await);
     let ended = tokio::select! {
         ended = &mut agent => ended,
         () = signals.next() => {
             drop(stop);
+            systemd::stopping();
             agent.await
         }
+        () = watch => Ok(()),
     };
-    coordinator.stop().await;
+    finish(coordinator, DRAIN_TIMEOUT).await;
     ended.map(|()| Exit::Done).map_err(|error| gave_up(&error))
 }
 
@@ -81,6 +84,8 @@ pub(crate) async fn join(
         allow_private: Vec::new(),
         insecure: true,
         channel_binding: true,
+        drain_timeout: DRAIN_TIMEOUT,
+        is_supervised: false,
     })
 }
 

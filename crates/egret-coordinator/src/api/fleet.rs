@@ -12,7 +12,8 @@ use axum::extract::{ConnectInfo, Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use egret_core::id::{AgentId, ServiceId};
-use egret_store::{EnrolRequest, Enrolment};
+use egret_core::time::Instant;
+use egret_store::{AgentRow, EnrolRequest, Enrolment};
 use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
 use egret_wire::api::{
     AgentView, EgressView, Liveness, Page, ServiceView, TokenListed, TokenRequest, TokenView, WhyRequest,
@@ -25,7 +26,7 @@ use super::origin::origin;
 use super::{Failure, Shared, not_found};
 use crate::clock::wall_ms;
 use crate::config::service_pattern;
-use crate::drive::{AgentLive, Standing};
+use crate::drive::{AgentLive, Drive, Standing};
 use crate::server::Binding;
 use crate::{join, session};
 
@@ -47,21 +48,59 @@ pub(crate) async fn agents(
         shared.ask(|drive, _| drive.agents()).await?.into_iter().map(|live| (live.id, live)).collect();
     let views = shared.store.agents().await?.into_iter().map(|row| {
         let live = live.remove(&row.id);
-        AgentView {
-            id: row.id.to_string(),
-            name: row.name,
-            state: if live.is_some() { Liveness::Up } else { Liveness::Down },
-            tags: row.tags,
-            services: row.services,
-            enrolled_at: Time(row.enrolled_ms),
-            doubled_at: row.doubled_ms.map(Time),
-            version: live.as_ref().map(|live| live.version.clone()),
-            credit: live.as_ref().map_or(0, |live| live.credit),
-            seen_at: live.as_ref().map(|live| Time(live.seen_ms)),
-            egresses: live.map(|live| live.egresses).unwrap_or_default(),
-        }
+        agent_view(row, live)
     });
     Ok(Json(Page { items: views.collect(), next_cursor: None }))
+}
+
+fn agent_view(row: AgentRow, live: Option<AgentLive>) -> AgentView {
+    AgentView {
+        id: row.id.to_string(),
+        name: row.name,
+        state: match live.as_ref().map(|live| live.is_draining) {
+            None => Liveness::Down,
+            Some(true) => Liveness::Draining,
+            Some(false) => Liveness::Up,
+        },
+        tags: row.tags,
+        services: row.services,
+        enrolled_at: Time(row.enrolled_ms),
+        doubled_at: row.doubled_ms.map(Time),
+        version: live.as_ref().map(|live| live.version.clone()),
+        credit: live.as_ref().map_or(0, |live| live.credit),
+        seen_at: live.as_ref().map(|live| Time(live.seen_ms)),
+        egresses: live.map(|live| live.egresses).unwrap_or_default(),
+    }
+}
+
+/// `POST /v1/agents/{id}/drain`: nothing more is granted to it until it is undrained, over restarts too.
+pub(crate) async fn drain(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<AgentView>, Failure> {
+    order_drain(&shared, &id, true).await
+}
+
+/// `POST /v1/agents/{id}/undrain`.
+pub(crate) async fn undrain(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<AgentView>, Failure> {
+    order_drain(&shared, &id, false).await
+}
+
+async fn order_drain(shared: &Shared, id: &str, is_drained: bool) -> Result<Json<AgentView>, Failure> {
+    let unknown = || not_found("agent", id);
+    let agent: AgentId = id.parse().map_err(|_| unknown())?;
+    let row = shared.store.agent(agent).await?.ok_or_else(unknown)?;
+    let order = move |drive: &mut Drive, now: Instant| {
+        drive.order_drain(agent, is_drained, now);
+        drive.agents().into_iter().find(|live| live.id == agent)
+    };
+    let live = shared.ask(order).await?;
+    let word = is_drained.then(|| "drain".to_owned());
+    shared.store.save_order(format!("agent/{agent}"), word).await?.await?;
+    Ok(Json(agent_view(row, live)))
 }
 
 /// `GET /v1/egresses`: those seen in this start.

@@ -21,6 +21,8 @@ pub(crate) struct Connected {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) credit: u32,
+    /// It has said that it is about to stop.
+    pub(crate) is_leaving: bool,
     pub(crate) egresses: Vec<EgressId>,
     /// Addresses it proved that another agent spoke for.
     pub(crate) refused: Vec<String>,
@@ -56,7 +58,16 @@ pub(crate) struct Egress {
     /// Shown again by whoever has the ledgers of that agent's welcome, and all since.
     pub(crate) memory: u64,
     pub(crate) is_up: bool,
+    /// While it is up: nothing is granted from it.
+    pub(crate) is_draining: bool,
     pub(crate) seen_ms: Option<u64>,
+}
+
+impl Egress {
+    /// Whether anything is granted from it, as far as its agent is concerned.
+    pub(crate) fn takes_grants(&self) -> bool {
+        self.is_up && !self.is_draining
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,12 +102,12 @@ impl Fleet {
     }
 
     pub(crate) fn up(&self) -> usize {
-        self.egresses.iter().filter(|egress| egress.is_up).count()
+        self.egresses.iter().filter(|egress| egress.takes_grants()).count()
     }
 
-    /// Where the egresses that are up live: address and tags.
+    /// Where the egresses live from which something is granted: address and tags.
     pub(crate) fn homes(&self) -> impl Iterator<Item = (IpAddr, &[String])> {
-        let up = self.egresses.iter().filter(|egress| egress.is_up);
+        let up = self.egresses.iter().filter(|egress| egress.takes_grants());
         up.map(|egress| (home(&egress.address), &egress.tags[..]))
     }
 
@@ -115,7 +126,11 @@ impl Fleet {
             agent: egress.owner_name.clone(),
             ip_version: if egress.address.contains(':') { 6 } else { 4 },
             tags: egress.tags.clone(),
-            state: if egress.is_up { Liveness::Up } else { Liveness::Down },
+            state: match (egress.is_up, egress.is_draining) {
+                (false, _) => Liveness::Down,
+                (true, true) => Liveness::Draining,
+                (true, false) => Liveness::Up,
+            },
             seen_at: seen_ms.map(Time),
         }
     }

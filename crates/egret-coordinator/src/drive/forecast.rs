@@ -333,7 +333,7 @@ impl Drive {
     }
 
     fn up(&self) -> impl Iterator<Item = EgressId> {
-        self.fleet.ids().filter(|egress| self.fleet.egress(*egress).is_up)
+        self.fleet.ids().filter(|egress| self.fleet.egress(*egress).takes_grants())
     }
 
     /// Those of them that a selector takes.

@@ -42,6 +42,11 @@ impl Drive {
                         self.pause(service, word, now);
                     }
                 }
+                Some(("agent", id)) => {
+                    if let Ok(id) = id.parse() {
+                        self.order_drain(id, true, now);
+                    }
+                }
                 _ if key == "stop" => self.stop(Some(word), now),
                 _ => tracing::warn!("an order of a newer egret is passed over: {key}"),
             }

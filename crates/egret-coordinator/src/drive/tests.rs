@@ -183,6 +183,32 @@ async fn a_freed_address_is_offered_to_whoever_else_proved_it() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_drained_by_whoever_wants_it_gets_nothing_until_nobody_does() {
+    let mut stage = Stage::new(Memory::default());
+    let agent = AgentId(1);
+    stage.drive.order_drain(agent, true, stage.now);
+    let (_, mut frames) = stage.join(1, 1, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent, session: 1, grants: 64 }, stage.now);
+    stage.submit(1..=3);
+    stage.turn();
+    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.up()), (0, 0));
+    stage.drive.take(Message::Draining { agent, session: 1 }, stage.now);
+    stage.drive.order_drain(agent, false, stage.now);
+    stage.turn();
+    assert_eq!(granted(&mut frames).len(), 0, "it is about to stop");
+    let (_, mut frames) = stage.join(1, 2, ADDRESS, None);
+    stage.drive.take(Message::Credit { agent, session: 2, grants: 64 }, stage.now);
+    stage.turn();
+    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.up()), (3, 1));
+    stage.submit(4..=5);
+    stage.drive.order_drain(agent, true, stage.now);
+    stage.turn();
+    let recalled = std::iter::from_fn(|| frames.try_recv().ok())
+        .any(|f| matches!(f, Outgoing::Cancel(a) if a.len() == 3));
+    assert!(recalled, "what has not left comes back, and no more goes there");
+}
+
+#[tokio::test]
 async fn grants_that_a_session_cannot_take_go_elsewhere_with_nothing_spent() {
     let mut stage = Stage::new(Memory::default());
     let (_, mut stuck) = stage.join(1, 1, ADDRESS, None);

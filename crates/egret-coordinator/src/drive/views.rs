@@ -35,6 +35,7 @@ pub(crate) struct AgentLive {
     pub(crate) egresses: Vec<String>,
     pub(crate) credit: u32,
     pub(crate) seen_ms: u64,
+    pub(crate) is_draining: bool,
 }
 
 impl Drive {
@@ -59,6 +60,7 @@ impl Drive {
                 .collect(),
             credit: connected.credit,
             seen_ms: connected.seen.1,
+            is_draining: self.is_draining(*id),
         };
         self.fleet.agents.iter().map(live).collect()
     }
@@ -182,7 +184,8 @@ impl Drive {
     /// A unit is in use from its grant until a window after the answer, so the part of all units that is in use is the
     /// rate of calls in parts of the highest that the quota and the time of answers allow.
     pub(super) fn measure(&mut self, now: Instant) {
-        let ups: Vec<EgressId> = self.fleet.ids().filter(|egress| self.fleet.egress(*egress).is_up).collect();
+        let ups: Vec<EgressId> =
+            self.fleet.ids().filter(|egress| self.fleet.egress(*egress).takes_grants()).collect();
         for service in self.services.ids().collect::<Vec<_>>() {
             if self.scheduler.backlog(service).0 == 0 {
                 self.utilisation.remove(&service);

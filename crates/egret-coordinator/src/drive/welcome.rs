@@ -99,6 +99,7 @@ impl Drive {
             state.tags.clone_from(&join.agent.tags);
             state.memory = memory;
             state.is_up = true;
+            state.is_draining = false;
             state.seen_ms = Some(now_ms);
             egresses.push(egress);
             welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
@@ -115,6 +116,7 @@ impl Drive {
             name,
             version,
             credit: 0,
+            is_leaving: false,
             egresses,
             refused,
             outgoing,
@@ -124,6 +126,7 @@ impl Drive {
             clock: None,
         };
         self.fleet.agents.insert(agent, connected);
+        self.heed_drain(agent, now);
         welcomed
     }
 
@@ -139,6 +142,7 @@ impl Drive {
             tags: Vec::new(),
             memory,
             is_up: false,
+            is_draining: false,
             seen_ms: None,
         });
         let unbroken = owner.is_some() && (agent, Some(memory)) == (join.agent.id, shown);

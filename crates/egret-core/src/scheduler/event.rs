@@ -135,7 +135,7 @@ pub enum Event {
         /// Its tags, likewise.
         tags: Vec<String>,
     },
-    /// Nobody speaks for this egress any more.
+    /// Nothing is granted from this egress any more, and what has not left is recalled.
     EgressDown(EgressId),
     /// The agent takes this many more grants.
     Credit {

@@ -422,6 +422,17 @@ fn what_an_agent_may_still_hold_is_recalled_when_its_egress_rests_or_its_service
 }
 
 #[test]
+fn of_an_egress_that_goes_down_what_has_not_left_is_recalled_and_nothing_more_is_granted() {
+    let mut scheduler = fleet(2, rules(4, Duration::from_secs(1)));
+    (1..=12).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    assert_eq!(grants(&mut scheduler, at(0)).len(), 8);
+    scheduler.handle(Event::EgressDown(EgressId(1)), at(10));
+    assert_eq!(recalled(&mut scheduler), [1; 4]);
+    scheduler.tick(at(60_000));
+    assert!(grants(&mut scheduler, at(60_000)).iter().all(|grant| grant.1 == EgressId(0)));
+}
+
+#[test]
 fn what_a_remote_says_is_left_holds_for_the_egress_it_was_said_to() {
     let mut scheduler = fleet(2, rules(10, Duration::from_secs(1)));
     let left =

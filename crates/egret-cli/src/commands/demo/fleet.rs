@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use egret_agent::AgentError;
 use egret_coordinator::Coordinator;
@@ -65,7 +66,7 @@ impl Fleet {
     pub(super) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.agents.join_next().await.is_some() {}
-        self.coordinator.stop().await;
+        self.coordinator.stop(Duration::ZERO).await;
     }
 }
 
