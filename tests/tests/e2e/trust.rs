@@ -102,7 +102,7 @@ async fn a_revoked_agent_is_cut_off_at_once_and_does_not_come_back() {
     let mut first = agent(&rig.url, &token, &state, 2);
     first.await_output("session", |said| said.contains("session with").then_some(()));
     let id = rig.client.agents().await.unwrap().items[0].id.clone();
-    rig.client.revoke_agent(&id).await.unwrap();
+    assert_eq!(egret(&["agents", "revoke", &id, "--url", &rig.url], &[]).0, 0);
     assert!(rig.client.agents().await.unwrap().items.is_empty());
     assert_refused(first, "this agent was revoked");
     assert_refused(agent(&rig.url, &token, &state, 2), "does not know the agent");
@@ -125,6 +125,8 @@ async fn a_copied_state_dir_is_caught_at_its_first_login() {
     );
     assert!(seen[0].doubled_at.is_some());
     assert!(rig.coordinator.said().contains("a copy of the key of"), "{}", rig.coordinator.said());
+    let (_, _, told) = egret(&["agents", "--url", &rig.url], &[]);
+    assert!(told.contains("somebody else showed the key of"), "{told}");
     // After the original has had another session, and is away.
     first.kill();
     rig.await_agents(0).await;

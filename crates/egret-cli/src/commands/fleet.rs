@@ -59,9 +59,14 @@ enum AgentsCommand {
         /// Its name or its id
         agent: String,
     },
+    /// Take its place in the fleet back, for good: its session ends at once
+    Revoke {
+        /// Its name or its id
+        agent: String,
+    },
 }
 
-/// Lists the agents, or has one drained.
+/// Lists the agents, or has one drained or revoked.
 pub(crate) async fn agents(args: &AgentsArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let (agent, is) = match &args.command {
         None => return list_agents(client, out).await,
@@ -70,6 +75,12 @@ pub(crate) async fn agents(args: &AgentsArgs, client: &Client, out: &Out) -> Res
         }
         Some(AgentsCommand::Undrain { agent }) => {
             (client.undrain_agent(&find(agent, client).await?).await?, "gets work again")
+        }
+        Some(AgentsCommand::Revoke { agent }) => {
+            let id = find(agent, client).await?;
+            client.revoke_agent(&id).await?;
+            out.note(&format!("{id} is revoked; to come back it needs an empty state dir and a new token"));
+            return Ok(Exit::Done);
         }
     };
     if out.json {
@@ -107,6 +118,12 @@ async fn list_agents(client: &Client, out: &Out) -> Result<Exit, Failure> {
     } else {
         let headings = ["agent", "name", "state", "version", "egresses", "tags", ">credit", "seen"];
         out.text(&table(&headings, page.items.iter().map(agent).collect()))?;
+        for agent in &page.items {
+            if let Some(at) = agent.doubled_at {
+                let (name, id) = (sanitize_line(&agent.name), sanitize_line(&agent.id));
+                out.note(&format!("somebody else showed the key of {name} ({id}) at {at}, and was refused"));
+            }
+        }
     }
     Ok(Exit::Done)
 }
