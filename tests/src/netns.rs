@@ -54,6 +54,10 @@ impl Netns {
     }
 }
 
+/// What leaves by the cable of a host comes from its own address.
+const TRANSLATE: &str =
+    "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"eth0\" masquerade; }; }";
+
 /// A network of hosts: each has a cable to one switch, which can be pulled.
 pub struct Lan {
     switch: Netns,
@@ -86,8 +90,7 @@ impl Lan {
         let router = self.host(&[address]);
         Self::bridge(&router, "inside");
         assert!(ip(&["-n", &router.name, "addr", "add", "10.77.0.1/24", "dev", "inside"]));
-        let rules = "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"eth0\" masquerade; }; }";
-        let forwards = router.run(&["sysctl", "-qw", "net.ipv4.ip_forward=1"]) && router.run(&["nft", rules]);
+        let forwards = router.run(&["sysctl", "-qw", "net.ipv4.ip_forward=1"]) && router.translate();
         if !forwards {
             eprintln!("SKIPPED: addresses cannot be translated here; install nftables");
             return None;
@@ -123,7 +126,7 @@ fn plug(host: &Netns, to: &Netns, bridge: &str, addresses: &[&str]) {
     assert!(ip(&["-n", &to.name, "link", "set", &port, "master", bridge, "up"]));
     assert!(ip(&["-n", &host.name, "link", "set", "eth0", "up"]));
     for address in addresses {
-        assert!(ip(&["-n", &host.name, "addr", "add", address, "dev", "eth0"]), "{address}");
+        assert!(ip(&["-n", &host.name, "addr", "add", address, "dev", "eth0", "nodad"]), "{address}");
     }
 }
 
@@ -131,6 +134,27 @@ impl Netns {
     /// What the other end of its cable is called: names of devices have at most 15 bytes.
     fn port(&self) -> String {
         format!("p{}", &self.name[self.name.len() - 8..])
+    }
+
+    /// Gives the host another address in place of one.
+    pub fn readdress(&self, old: &str, new: &str) {
+        // In this order: an address goes with the one whose network it shares.
+        assert!(ip(&["-n", &self.name, "addr", "del", old, "dev", "eth0"]));
+        assert!(ip(&["-n", &self.name, "addr", "add", new, "dev", "eth0"]));
+    }
+
+    /// Sends what is for a network to a neighbour.
+    pub fn route(&self, network: &str, via: &str) {
+        assert!(ip(&["-n", &self.name, "route", "add", network, "via", via, "dev", "eth0"]), "{network}");
+    }
+
+    /// Takes a whole network for this host's own.
+    pub fn route_here(&self, network: &str) {
+        assert!(ip(&["-n", &self.name, "route", "add", "local", network, "dev", "lo"]), "{network}");
+    }
+
+    fn translate(&self) -> bool {
+        self.run(&["nft", TRANSLATE])
     }
 
     fn run(&self, command: &[&str]) -> bool {

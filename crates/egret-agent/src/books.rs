@@ -158,6 +158,20 @@ impl Books {
         is_kept
     }
 
+    /// Counts for one egress what was counted for another, as well; false: it could not be kept. Calls under way may end as
+    /// late as they can.
+    pub(crate) fn has_moved(&mut self, from: &str, to: &str, now: Instant) -> bool {
+        let of_it = self.gates.iter().filter(|((_, egress), _)| egress == from);
+        let states: Vec<(String, LedgerState)> = of_it
+            .map(|((service, _), gate)| {
+                let in_flight = gate.ledger.in_flight();
+                (service.clone(), LedgerState { in_flight, ..state(gate, now) })
+            })
+            .collect();
+        // All of them, also if one fails.
+        states.into_iter().fold(true, |kept, (service, state)| self.merge(&service, to, state, now) && kept)
+    }
+
     /// All that the coordinator told of an egress is known here.
     pub(crate) fn heard(&mut self, egress: String, memory: u64) {
         if self.write(&Record::Memory { egress: egress.clone(), memory }) {

@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use egret_wire::agent::CallEnd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::host::Sources;
 use crate::judge::Judge;
 use crate::resolve::resolve;
 
@@ -60,7 +61,7 @@ impl Outcome {
 }
 
 /// Makes the call; never takes longer than its time-out.
-pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
+pub(crate) async fn make(call: &Call, judge: &Judge, sources: &Sources) -> Outcome {
     if !is_one_line(&call.question) {
         return Outcome::not_sent("the question is not one line");
     }
@@ -69,7 +70,7 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
         Ok(address) => address,
         Err(reason) => return Outcome::not_sent(reason),
     };
-    let stream = match timeout_at(deadline, connect(call.from, address)).await {
+    let stream = match timeout_at(deadline, connect(sources, call.from, address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(Dial::Local(reason))) => return Outcome::not_sent(reason),
         Ok(Err(Dial::Remote(reason))) => return Outcome::unreachable(reason),
@@ -104,10 +105,9 @@ enum Dial {
     Reset(String),
 }
 
-async fn connect(from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
+async fn connect(sources: &Sources, from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
     let local = |error: std::io::Error| Dial::Local(format!("{from} cannot be used as a source: {error}"));
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(local)?;
-    socket.bind(SocketAddr::new(from, 0)).map_err(local)?;
+    let socket = sources.socket(from).map_err(local)?;
     socket.connect(address).await.map_err(|error| {
         let said = format!("{address} from {from}: {error}");
         match error {

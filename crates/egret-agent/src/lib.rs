@@ -10,7 +10,7 @@
 //! - `books`: what was counted; `journal`: the same on disk, for the next process;
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
-//! - `host`: the addresses of this host; `stop`: the wish to stop; `systemd`: word to whoever supervises.
+//! - `host`: the addresses of this host; `sight`: what they are seen as; `stop`: the wish to stop; `systemd`: word to whoever supervises.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
 
@@ -27,11 +27,11 @@ mod link;
 mod outbox;
 mod resolve;
 mod session;
+mod sight;
 mod stop;
 pub mod systemd;
 mod worker;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,8 +47,10 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Options {
     /// `https://HOST:PORT` of the coordinator; on loopback also `http://HOST:PORT`.
     pub coordinator: String,
-    /// The addresses to call from; empty: every usable address of this host.
-    pub egresses: Vec<IpAddr>,
+    /// The addresses to call from, or networks that are routed to this host; empty: every usable address of it.
+    pub egresses: Vec<IpNet>,
+    /// Networks not to call from.
+    pub excluded: Vec<IpNet>,
     /// What people call this agent.
     pub name: String,
     /// Where its key and its id are kept; made with access for this user only.

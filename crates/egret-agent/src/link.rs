@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::AgentError;
+use crate::host::Sources;
 
 /// How long connecting and one exchange may take (chosen: a slow link, not a dead one).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +46,7 @@ pub(crate) struct Link {
     authority: String,
     /// `None`: plain HTTP.
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    sources: Sources,
 }
 
 /// A connection, plain or not.
@@ -68,7 +70,7 @@ pub(crate) enum LinkError {
 
 impl Link {
     /// Checks the URL against the pin of the token. Plain HTTP is for loopback, or for those who insist.
-    pub(crate) fn new(url: &str, pin: &str, insecure: bool) -> Result<Self, AgentError> {
+    pub(crate) fn new(url: &str, pin: &str, insecure: bool, sources: Sources) -> Result<Self, AgentError> {
         let wrong =
             |why: &str, mend: &str| AgentError::Setting(format!("--coordinator {url}: {why}; {mend}"));
         let example = "write it like https://egret.example:7043 or http://127.0.0.1:7043";
@@ -109,7 +111,7 @@ impl Link {
             _ => return Err(wrong("neither https nor http", example)),
         };
         let authority = format!("{host}:{}", uri.port_u16().unwrap_or(7043));
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), authority, tls })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), authority, tls, sources })
     }
 
     /// A connection, and what RFC 9266 makes of it.
@@ -140,10 +142,11 @@ impl Link {
             LinkError::Broken(format!("{} has no address{from}", self.authority))
         })?;
         let connect = async {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            if let Some(from) = from {
-                socket.bind(SocketAddr::new(from, 0))?;
-            }
+            let socket = match from {
+                Some(from) => self.sources.socket(from),
+                None if address.is_ipv4() => TcpSocket::new_v4(),
+                None => TcpSocket::new_v6(),
+            }?;
             let stream = socket.connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -261,7 +264,8 @@ mod tests {
             ("egret.example:7043", PLAIN, false, Some("write it like")),
             ("", PLAIN, false, Some("this is no URL")),
         ] {
-            let found = Link::new(url, pin, insecure).err().map(|error| error.to_string());
+            let found =
+                Link::new(url, pin, insecure, Sources::default()).err().map(|error| error.to_string());
             let (said, want) = (found.as_deref().unwrap_or_default(), error.unwrap_or_default());
             assert!(found.is_some() == error.is_some() && said.contains(want), "{url} {pin}: {found:?}");
         }

@@ -19,9 +19,13 @@ struct Flags {
     /// Where the coordinator is: https://HOST:PORT, or http://HOST:PORT on loopback
     #[arg(long, value_name = "URL", env = "EGRET_COORDINATOR")]
     coordinator: String,
-    /// An address to call from; may be given more than once [default: every usable address]
-    #[arg(long, value_name = "ADDR")]
-    egress: Vec<IpAddr>,
+    /// An address to call from, or a network that is routed to this host; may be given more than once [default: every
+    /// usable address]
+    #[arg(long, value_name = "ADDR", value_parser = network)]
+    egress: Vec<IpNet>,
+    /// An address or network not to call from; may be given more than once
+    #[arg(long, value_name = "ADDR", value_parser = network)]
+    exclude: Vec<IpNet>,
     /// What people call this agent [default: the host's name]
     #[arg(long)]
     name: Option<String>,
@@ -128,6 +132,7 @@ fn options(flags: Flags) -> Result<Options, AgentError> {
     Ok(Options {
         coordinator: flags.coordinator,
         egresses: flags.egress,
+        excluded: flags.exclude,
         name: flags.name.unwrap_or_else(hostname),
         state_dir: flags.state_dir,
         token,

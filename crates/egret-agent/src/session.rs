@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_wire::agent::{
@@ -16,11 +18,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::books::Books;
 use crate::clock::Clock;
-use crate::host::{unusable, usable_addresses};
+use crate::host::Sources;
 use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
 use crate::link::{Link, LinkError, Wire};
+use crate::sight::{LOOK, Seen, Sighting, look};
 use crate::stop::Stop;
 use crate::worker::Worker;
 use crate::{AgentError, Options, systemd};
@@ -34,6 +37,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Socket = WebSocketStream<Box<dyn Wire>>;
+/// The addresses of the host, and what they are seen as.
+type Looking = Pin<Box<dyn Future<Output = (Vec<IpAddr>, Vec<Sighting>)> + Send>>;
 
 /// How a session ended.
 enum End {
@@ -41,6 +46,8 @@ enum End {
     Broken(String),
     /// The coordinator asked to come back after this long.
     Asked(Duration),
+    /// Its addresses are not what the coordinator takes them for: come back at once.
+    Moved(String),
     /// The agent is to stop, or is ready to.
     Stopping,
     /// Coming back is useless.
@@ -69,18 +76,12 @@ impl From<LinkError> for End {
 /// coordinator that goes away later is waited for.
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
     let rng = fastrand::Rng::new();
-    let addresses = if options.egresses.is_empty() { usable_addresses()? } else { options.egresses.clone() };
-    if let Some((address, error)) = options.egresses.iter().find_map(|a| unusable(*a).map(|error| (a, error)))
-    {
-        return Err(AgentError::Setting(format!(
-            "--egress {address}: {error}; name an address of this host"
-        )));
-    }
+    let sources = Sources::new(options.egresses.clone(), options.excluded.clone())?;
     let mut identity = Identity::open(&options.state_dir)?;
     let _lock = Lock::take(&options.state_dir)?;
     tokio::pin!(stop);
     let link = if let Some(membership) = &identity.membership {
-        Link::new(&options.coordinator, &membership.pin, options.insecure)?
+        Link::new(&options.coordinator, &membership.pin, options.insecure, sources.clone())?
     } else {
         let token = options.token.as_deref().ok_or_else(|| {
             AgentError::Setting(
@@ -88,7 +89,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
             )
         })?;
         let pin = pin(token)?;
-        let link = Link::new(&options.coordinator, pin, options.insecure)?;
+        let link = Link::new(&options.coordinator, pin, options.insecure, sources.clone())?;
         tokio::select! {
             biased;
             () = &mut stop => return Ok(()),
@@ -99,9 +100,11 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
     let judge = Judge::new(options.allow_private.clone());
     let clock = Clock::start();
     let books = Books::open(&options.state_dir, clock)?;
-    let worker = Worker::new(books, clock, judge, addresses.len());
+    let sources = Arc::new(sources);
+    let worker = Worker::new(books, clock, judge, Arc::clone(&sources));
     let (is_supervised, is_bound) = (options.is_supervised, options.channel_binding);
-    let mut agent = Agent { is_supervised, worker, clock, link, identity, is_bound, addresses, rng };
+    let seen = Seen::default();
+    let mut agent = Agent { is_supervised, worker, clock, link, identity, is_bound, sources, seen, rng };
     let ended = agent.stay(Stop::new(stop, options.drain_timeout)).await;
     if ended.is_ok() && !agent.worker.is_done() {
         tracing::warn!("there is no more time: calls are cut, or results are not acknowledged");
@@ -155,7 +158,8 @@ struct Agent {
     identity: Identity,
     /// Signatures hold for one TLS connection only.
     is_bound: bool,
-    addresses: Vec<IpAddr>,
+    sources: Arc<Sources>,
+    seen: Seen,
     clock: Clock,
     worker: Worker,
     rng: fastrand::Rng,
@@ -180,6 +184,11 @@ impl Agent {
                 End::Fatal(error) => return Err(error),
                 End::Asked(wait) => wait,
                 End::Stopping => Duration::ZERO,
+                End::Moved(how) => {
+                    tracing::info!("{how}; logging in anew");
+                    failures = 0;
+                    Duration::ZERO
+                }
                 End::Broken(reason) => {
                     let wait = bound.mul_f64(self.rng.f64());
                     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -237,9 +246,17 @@ impl Agent {
         let mut locals = BTreeMap::new();
         let mut egresses = Vec::new();
         let mut broken = None;
-        for local in self.addresses.clone() {
-            match self.link.post::<Observed>("/agent/v1/observe", &serde_json::json!({}), Some(local)).await {
+        self.seen.begin();
+        let current = self.sources.current().map_err(|error| End::Broken(error.to_string()))?;
+        for (local, sighting) in look(self.link.clone(), current).await {
+            match sighting {
                 Ok(Observed { address, proof }) => {
+                    if let Some(before) = self.seen.claim(local, &address) {
+                        tracing::info!("{local} was seen as {before}, and is {address} now");
+                        if !self.worker.has_moved(&before, &address) {
+                            return Err(End::Broken("the agent's journal cannot be written".to_owned()));
+                        }
+                    }
                     let memory = self.worker.memory(&address);
                     locals.insert(address.clone(), local);
                     egresses.push(EgressClaim { address, proof, memory });
@@ -247,6 +264,9 @@ impl Agent {
                 // An address may have gone, or not reach the coordinator; the others can work.
                 Err(error) => broken = Some((local, End::from(error))),
             }
+        }
+        if egresses.is_empty() && broken.is_none() {
+            return Err(End::Broken("this host has no usable address".to_owned()));
         }
         if let Some((local, end)) = broken {
             if egresses.is_empty() {
@@ -338,6 +358,9 @@ impl Agent {
         let mut heard_at = Instant::now();
         let mut ping_at = Instant::now() + heartbeat.mul_f64(0.8 + 0.2 * self.rng.f64());
         let clock = self.clock;
+        // Nothing is looked at before the first minute is over.
+        let mut looking: Looking = Box::pin(std::future::pending());
+        let mut look_at = Instant::now() + LOOK.mul_f64(0.8 + 0.2 * self.rng.f64());
         loop {
             if let Err(end) = self.report(&mut socket).await {
                 return end;
@@ -373,6 +396,20 @@ impl Agent {
                         return End::Broken("nothing was heard for 60 s".to_owned());
                     }
                     self.worker.wake();
+                }
+                (current, sightings) = &mut looking => {
+                    looking = Box::pin(std::future::pending());
+                    if let Some(how) = self.seen.change(&current, &sightings) {
+                        return End::Moved(how);
+                    }
+                }
+                () = sleep_until(look_at) => {
+                    look_at = Instant::now() + LOOK.mul_f64(0.8 + 0.2 * self.rng.f64());
+                    // A host that does not tell, or a look that takes longer than until the next, says nothing.
+                    if let Ok(current) = self.sources.current() {
+                        let sightings = look(self.link.clone(), current.clone());
+                        looking = Box::pin(async move { (current, sightings.await) });
+                    }
                 }
                 () = sleep_until(ping_at) => {
                     self.worker.tidy();

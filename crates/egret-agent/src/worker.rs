@@ -18,6 +18,7 @@ use crate::books::{Books, GateKey, Service};
 use crate::call::{self, Call, Outcome};
 use crate::clock::Clock;
 use crate::gate::{Gate, Held, Pass};
+use crate::host::Sources;
 use crate::http;
 use crate::journal::How;
 use crate::judge::Judge;
@@ -38,6 +39,7 @@ pub(crate) struct Ended {
 pub(crate) struct Worker {
     clock: Clock,
     judge: Arc<Judge>,
+    sources: Arc<Sources>,
     books: Books,
     /// Those that may be asked: the coordinator's list, and nothing else.
     services: HashMap<String, Arc<Service>>,
@@ -55,11 +57,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(books: Books, clock: Clock, judge: Judge, egresses: usize) -> Self {
-        let most = CREDIT_PER_EGRESS as usize * egresses.max(1);
+    pub(crate) fn new(books: Books, clock: Clock, judge: Judge, sources: Arc<Sources>) -> Self {
+        // Calls that have ended wait here until they are looked at; more of them wait to be let in.
+        let most = CREDIT_PER_EGRESS as usize;
         Self {
             clock,
             judge: Arc::new(judge),
+            sources,
             books,
             services: HashMap::new(),
             egresses: BTreeMap::new(),
@@ -176,6 +180,12 @@ impl Worker {
     /// Nothing leaves any more: what was counted is on disk when this returns.
     pub(crate) fn close(&mut self) {
         self.books.close();
+    }
+
+    /// A local address was taken for one egress and turns out to be another: whatever was counted may have left from there.
+    /// False: that cannot be kept.
+    pub(crate) fn has_moved(&mut self, from: &str, to: &str) -> bool {
+        self.books.has_moved(from, to, self.clock.now())
     }
 
     /// Calls under way.
@@ -316,11 +326,11 @@ impl Worker {
             allow_private: service.policy.allow_private_addresses,
         };
         let (clock, judge, protocol) = (self.clock, Arc::clone(&self.judge), service.policy.protocol);
-        let sender = self.ended.0.clone();
+        let (sources, sender) = (Arc::clone(&self.sources), self.ended.0.clone());
         let held = now.since(since);
         // Bounded: no more calls than the credit this agent gave.
         tokio::spawn(async move {
-            let outcome = answer(protocol, &call, &judge).await;
+            let outcome = answer(protocol, &call, &judge, &sources).await;
             let ended = Ended { grant, held, sent_at: now, ended_at: clock.now(), outcome };
             // The worker lives as long as the process; if it is gone, so is the need for the result.
             let _ = sender.send(ended).await;
@@ -375,9 +385,9 @@ impl Worker {
     }
 }
 
-async fn answer(protocol: Protocol, call: &Call, judge: &Judge) -> Outcome {
+async fn answer(protocol: Protocol, call: &Call, judge: &Judge, sources: &Sources) -> Outcome {
     match protocol {
-        Protocol::Whois => call::make(call, judge).await,
+        Protocol::Whois => call::make(call, judge, sources).await,
         Protocol::Http => http::make(call, judge).await,
         #[cfg(feature = "bench")]
         Protocol::Null => Outcome::new(CallEnd::Answered, call.question.clone(), None),

@@ -66,7 +66,7 @@ impl Fleet {
             dir.path().join("data")
         );
         std::fs::write(dir.path().join("egret.toml"), config).unwrap();
-        let (coordinator, port) = serve(&home, &dir, 0);
+        let (coordinator, port) = serve(&home, &dir, "0.0.0.0:0");
         let url = format!("http://127.0.0.1:{port}");
         let token = home.egret(&["token", "create", "--uses", "8", "--url", &url]).trim().to_owned();
         assert!(token.starts_with("egj1.") && !token.starts_with("egj1.plain"), "{token}");
@@ -139,7 +139,7 @@ impl Fleet {
             self.lan.cable(&self.hosts[host % 2].0, true);
         }
         if what >= 4 {
-            self.coordinator = serve(&self.home, &self.dir, self.port).0;
+            self.coordinator = serve(&self.home, &self.dir, &format!("0.0.0.0:{}", self.port)).0;
         }
         if what <= 1 || what == 5 {
             self.agents[host] = self.agent(host);
@@ -147,16 +147,15 @@ impl Fleet {
     }
 }
 
-fn serve(home: &Netns, dir: &TempDir, port: u16) -> (Process, u16) {
+fn serve(home: &Netns, dir: &TempDir, listen: &str) -> (Process, u16) {
     let (config, log): (PathBuf, PathBuf) =
         (dir.path().join("egret.toml"), dir.path().join("coordinator.log"));
     let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-    let listen = format!("0.0.0.0:{port}");
-    let args = ["serve", "--config", config.to_str().unwrap(), "--listen", &listen];
+    let args = ["serve", "--config", config.to_str().unwrap(), "--listen", listen];
     let mut coordinator = home.start("egret", &args, &[], &log);
     let port = coordinator.await_output("address", |said| {
-        let (_, rest) = said[before..].split_once("egret serves https://127.0.0.1:")?;
-        rest.split_once(' ')?.0.parse().ok()
+        let (_, rest) = said[before..].split_once("egret serves https://")?;
+        rest.split_once(' ')?.0.rsplit_once(':')?.1.parse().ok()
     });
     (coordinator, port)
 }
@@ -204,4 +203,55 @@ fn hosts_that_are_killed_and_cut_off_for_two_minutes_lose_no_job_and_exceed_no_q
     let score: Score = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!((score.total.tally.refused, score.total.tally.banned), (0, 0), "{score}, seed {seed}");
     assert!(score.is_within_limits() && score.peers.len() == 4, "{score}, seed {seed}");
+}
+
+/// An agent of its own on a host, in a state dir of its own, with these egresses.
+fn join(home: &Netns, port: u16, at: &str, host: &Netns, dir: &TempDir, egresses: &[&str]) -> Process {
+    let token = home.egret(&["token", "create", "--url", &format!("http://127.0.0.1:{port}")]);
+    let (url, state) = (format!("https://{at}:{port}"), dir.path().join("agent"));
+    let mut args = vec!["--coordinator", &url, "--state-dir", state.to_str().unwrap()];
+    egresses.iter().for_each(|egress| args.extend(["--egress", egress]));
+    let env = [("EGRET_TOKEN", token.trim())];
+    let mut agent = host.start("egret-agent", &args, &env, &state.with_extension("log"));
+    agent.await_output("session", |said| said.contains("session with").then_some(()));
+    agent
+}
+
+fn home(lan: &Lan, address: &str) -> (Netns, Process, u16, TempDir) {
+    let (home, dir) = (lan.host(&[address]), tempfile::tempdir().unwrap());
+    let config = format!("listen = \"[::]:0\"\ndata_dir = {:?}\n", dir.path().join("data"));
+    std::fs::write(dir.path().join("egret.toml"), config).unwrap();
+    let (coordinator, port) = serve(&home, &dir, "[::]:0");
+    (home, coordinator, port, dir)
+}
+
+#[test]
+fn an_address_that_changes_is_noticed_within_two_minutes() {
+    let Some(lan) = Lan::new() else { return };
+    let Some((router, inside)) = lan.translated("198.18.0.20/24", 1) else { return };
+    let (home, _coordinator, port, dir) = home(&lan, "198.18.0.1/24");
+    // Nobody names its address: the one that the host would use is found.
+    let mut agent = join(&home, port, "198.18.0.1", &inside[0], &dir, &[]);
+    router.readdress("198.18.0.20/24", "198.18.0.21/24");
+    agent.await_output("another address", |said| {
+        (said.contains("was seen as 198.18.0.20, and is 198.18.0.21") && said.contains("for 198.18.0.21"))
+            .then_some(())
+    });
+    let listed = home.egret(&["agents", "--url", &format!("http://127.0.0.1:{port}")]);
+    assert!(listed.contains("198.18.0.21") && !listed.contains("198.18.0.20"), "{listed}");
+}
+
+#[test]
+fn a_network_that_is_routed_to_a_host_is_a_pool_of_egresses() {
+    let Some(lan) = Lan::new() else { return };
+    let (home, _coordinator, port, dir) = home(&lan, "fd00:e::1/64");
+    let host = lan.host(&["fd00:e::2/64"]);
+    // All of it is routed there, and none of it is on a device.
+    home.route("fd00:e:0:100::/62", "fd00:e::2");
+    host.route_here("fd00:e:0:100::/62");
+    let agent = join(&home, port, "[fd00:e::1]", &host, &dir, &["fd00:e:0:100::/62"]);
+    let listed = home.egret(&["agents", "--url", &format!("http://[::1]:{port}")]);
+    for egress in ["fd00:e:0:100::/64", "fd00:e:0:101::/64", "fd00:e:0:102::/64", "fd00:e:0:103::/64"] {
+        assert!(listed.contains(egress), "{listed}{}", agent.said());
+    }
 }

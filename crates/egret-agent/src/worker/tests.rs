@@ -34,7 +34,7 @@ fn grant(n: u64, not_after_us: Option<u64>) -> Grant {
 }
 
 fn worker(clock: Clock, units: u32) -> Worker {
-    let mut worker = Worker::new(Books::new(clock), clock, Judge::default(), 1);
+    let mut worker = Worker::new(Books::new(clock), clock, Judge::default(), Arc::default());
     worker.set_policy(vec![policy(units)]);
     let locals = BTreeMap::from([(EGRESS.to_owned(), EGRESS.parse().unwrap())]);
     worker.begin(locals, Vec::new(), Vec::new());
@@ -121,4 +121,28 @@ async fn leave(words: &[Way], ways: &[Way], units: u32) -> BTreeMap<u64, Option<
     }
     run(&mut worker, start + ms(200_000), &mut seen).await;
     seen.into_iter().map(|(n, at)| (n, at.map(|at| at.since(start)))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_for_one_address_counts_for_the_one_it_turns_out_to_be() {
+    const OTHER: &str = "192.0.2.2";
+    let clock = Clock::start();
+    let mut worker = worker(clock, 2);
+    let key = |egress: &str| ("s".to_owned(), egress.to_owned());
+    for (n, has_ended) in [(1, true), (2, false)] {
+        let now = clock.now();
+        let gate = worker.books.open_gate("s", EGRESS).unwrap();
+        let limits = gate.limits();
+        gate.ledger.reserve(&limits, now);
+        assert!(worker.books.leave(&key(EGRESS), (Attempt(n, 1, 1, n), ""), now));
+        if has_ended {
+            worker.books.back(Attempt(n, 1, 1, n), How::Answered, now);
+        }
+    }
+    assert!(worker.has_moved(EGRESS, OTHER));
+    for egress in [EGRESS, OTHER] {
+        let gate = worker.books.gate(&key(egress)).unwrap();
+        let limits = gate.limits();
+        assert_eq!(gate.ledger.used(&limits, 0, clock.now()), 2, "{egress}: one that ended, one under way");
+    }
 }

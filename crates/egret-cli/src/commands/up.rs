@@ -10,6 +10,7 @@ use egret_coordinator::Coordinator;
 use egret_coordinator::config::Config;
 use egret_wire::api::TokenRequest;
 use egret_wire::value::Span;
+use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 use crate::commands::serve::{PlaceArgs, finish, log, start};
@@ -77,7 +78,8 @@ pub(crate) async fn join(
         .map_err(|problem| Failure::new(Exit::Failed, problem.detail))?;
     Ok(Options {
         coordinator: coordinator.url().to_owned(),
-        egresses,
+        egresses: egresses.into_iter().map(IpNet::from).collect(),
+        excluded: Vec::new(),
         name,
         state_dir,
         token: Some(token.token),
