@@ -228,6 +228,11 @@ impl Rig {
 
     /// Starts an agent with these egresses, which reaches the coordinator at `via`, and waits until it has a session.
     pub fn host(&mut self, name: &str, egresses: &[String], via: SocketAddr) {
+        self.host_with(name, egresses, via, &[]);
+    }
+
+    /// The same with further flags.
+    pub fn host_with(&mut self, name: &str, egresses: &[String], via: SocketAddr, flags: &[&str]) {
         let log = self.dir.path().join(format!("{name}.log"));
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
         let scheme = self.url.split(':').next().unwrap_or_default();
@@ -235,6 +240,7 @@ impl Rig {
         let state = state.to_str().expect("a path in UTF-8");
         let mut args = vec!["--coordinator", &url, "--name", name, "--state-dir", state];
         args.extend(egresses.iter().flat_map(|egress| ["--egress", egress.as_str()]));
+        args.extend(flags);
         let mut agent = Process::start(&program("egret-agent"), &args, &[("EGRET_TOKEN", &self.token)], &log);
         agent.await_output("session", |said| said[before..].contains("session with").then_some(()));
         self.agents.push(agent);

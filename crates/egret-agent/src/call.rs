@@ -2,7 +2,7 @@
 //!
 //! The address is resolved once, judged, and dialled as judged. Everything is inside one deadline.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_wire::agent::CallEnd;
@@ -12,7 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::host::Sources;
 use crate::judge::Judge;
-use crate::resolve::resolve;
+use crate::resolve;
+
+/// The longest whois question, in bytes (chosen: twice the longest target).
+const LONGEST_QUESTION: usize = 2_048;
 
 /// What to ask, of whom, from where.
 pub(crate) struct Call {
@@ -62,11 +65,20 @@ impl Outcome {
 
 /// Makes the call; never takes longer than its time-out.
 pub(crate) async fn make(call: &Call, judge: &Judge, sources: &Sources) -> Outcome {
+    make_by(call, judge, sources, resolve::system).await
+}
+
+async fn make_by(
+    call: &Call,
+    judge: &Judge,
+    sources: &Sources,
+    lookup: impl AsyncFn(&str) -> io::Result<Vec<SocketAddr>>,
+) -> Outcome {
     if !is_one_line(&call.question) {
         return Outcome::not_sent("the question is not one line");
     }
     let deadline = call.deadline;
-    let address = match resolve(&call.address, call, judge).await {
+    let address = match resolve::resolve(&call.address, call, judge, lookup).await {
         Ok(address) => address,
         Err(reason) => return Outcome::not_sent(reason),
     };
@@ -85,11 +97,10 @@ pub(crate) async fn make(call: &Call, judge: &Judge, sources: &Sources) -> Outco
     }
 }
 
-/// A whois question is one line: nothing before its CR LF may end it early.
+/// A whois question is one line: nothing before its CR LF may end it early or be anything but text.
 fn is_one_line(question: &[u8]) -> bool {
-    question
-        .strip_suffix(b"\r\n")
-        .is_some_and(|line| !line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)))
+    question.len() <= LONGEST_QUESTION
+        && question.strip_suffix(b"\r\n").is_some_and(|line| !line.iter().any(u8::is_ascii_control))
 }
 
 fn timed_out(answer: Vec<u8>, what: &str) -> Outcome {
@@ -155,13 +166,68 @@ async fn exchange(mut stream: TcpStream, call: &Call, answer: &mut Vec<u8>) -> (
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn only_one_whole_line_is_a_question() {
-        assert!(is_one_line(b"example.com\r\n"));
-        for bad in [&b"example.com"[..], b"a\r\nb\r\n", b"a\nb\r\n", b"a\0\r\n", b"a\r\r\n"] {
+        assert!(is_one_line(b"example.com\r\n") && is_one_line("b\u{fc}cher.example\r\n".as_bytes()));
+        let long = [&[b'a'; LONGEST_QUESTION - 1][..], b"\r\n"].concat();
+        for bad in
+            [&b"example.com"[..], b"a\r\nb\r\n", b"a\nb\r\n", b"a\0\r\n", b"a\r\r\n", b"a\x1b[2J\r\n", &long]
+        {
             assert!(!is_one_line(bad), "{bad:?}");
         }
+    }
+
+    /// How often a listener at 127.0.0.1 is called if the service's name leads to these answers in turn, and how often the
+    /// name was looked up.
+    async fn connections(answers: &[&[&str]], allow_private: bool, calls: usize) -> (usize, usize) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (lookups, turn) = (Cell::new(0), RefCell::new(answers.iter().cycle()));
+        let lookup = async |_: &str| {
+            lookups.set(lookups.get() + 1);
+            let answer = turn.borrow_mut().next().unwrap();
+            Ok(answer.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
+        };
+        for _ in 0..calls {
+            let call = Call {
+                from: "127.0.0.9".parse().unwrap(),
+                address: format!("w.example:{port}"),
+                question: b"a\r\n".to_vec(),
+                deadline: Instant::now() + Duration::from_millis(300),
+                max_answer: 100,
+                allow_private,
+            };
+            let outcome = make_by(&call, &Judge::default(), lookup).await;
+            assert_ne!(outcome.end, CallEnd::Answered, "nobody answers");
+        }
+        let mut count = 0;
+        // Whoever has connected is in the queue by now.
+        while tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_ok() {
+            count += 1;
+        }
+        (count, lookups.get())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inwards_is_not_followed() {
+        for inwards in
+            ["169.254.169.254", "127.0.0.1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1"]
+        {
+            assert_eq!(connections(&[&[inwards]], false, 2).await, (0, 2), "{inwards}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_flips_is_looked_up_once_a_call_and_every_answer_counts() {
+        // From a loopback address nothing reaches the public one.
+        let (public, inwards) = (&["198.41.0.4"][..], &["127.0.0.1"][..]);
+        assert_eq!(connections(&[public, inwards], false, 6).await, (0, 6));
+        assert_eq!(connections(&[&["198.41.0.4", "127.0.0.1"]], false, 3).await, (0, 3));
+        assert_eq!(connections(&[inwards], true, 1).await, (1, 1), "with leave it is");
     }
 }

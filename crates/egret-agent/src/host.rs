@@ -134,6 +134,11 @@ fn discovered() -> Result<Vec<IpAddr>, AgentError> {
     Ok(addresses)
 }
 
+/// Every address of this host's interfaces, as far as they can be read.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
+}
+
 /// The source address that the host's routes choose; nothing is sent.
 fn default_source(probe: &str) -> Option<IpAddr> {
     let probe: SocketAddr = probe.parse().ok()?;

@@ -22,7 +22,7 @@ use tokio::time::timeout_at;
 
 use crate::call::{Call, Head, Outcome, is_local, is_reset};
 use crate::judge::Judge;
-use crate::resolve::resolve;
+use crate::resolve::{self, resolve};
 
 /// Who asks: nobody is to be misled about that.
 const USER_AGENT: &str = concat!("egret/", env!("CARGO_PKG_VERSION"));
@@ -43,7 +43,7 @@ pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
     let Some(url) = under(&call.address, &call.question) else {
         return Outcome::not_sent("the question is no path under the service's address");
     };
-    match resolve(&host_and_port(&url), call, judge).await {
+    match resolve(&host_and_port(&url), call, judge, resolve::system).await {
         Ok(address) => ask(call, url, address, TLS.clone()).await,
         Err(reason) => Outcome::not_sent(reason),
     }

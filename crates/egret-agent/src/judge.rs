@@ -1,9 +1,11 @@
 //! Where a call may go: the resolved address is judged, not the name, and the judged address is dialled.
 //!
 //! The table is IANA's special-purpose address registries. Addresses that embed IPv4 (mapped, NAT64,
-//! 6to4) are judged by what they embed. Anything not public needs both the service's word and this
-//! host's: a coordinator alone cannot send an agent into its own network.
+//! 6to4, ISATAP) are judged by what they embed. Addresses of this host and of the coordinator count as not public, wherever
+//! they are. Anything not public needs both the service's word and this host's: a coordinator alone cannot send an agent
+//! into its own network.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -13,21 +15,33 @@ use ipnet::IpNet;
 pub(crate) struct Judge {
     /// Networks its operator named. Loopback needs no naming where the egress is loopback, too.
     permitted: Vec<IpNet>,
+    /// Addresses of this host and of its coordinator: whoever is called there trusts its neighbours.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Judge {
     pub(crate) fn new(permitted: Vec<IpNet>) -> Self {
-        Self { permitted }
+        Self { permitted, own: BTreeSet::new() }
+    }
+
+    /// The same for a host with these addresses, its coordinator's among them.
+    pub(crate) fn at_home(&self, own: impl IntoIterator<Item = IpAddr>) -> Self {
+        let own = own.into_iter().map(|address| address.to_canonical()).collect();
+        Self { permitted: self.permitted.clone(), own }
     }
 
     /// Why a call from `egress` to `address` is refused; `None`: it may be made.
     pub(crate) fn refusal(&self, egress: IpAddr, address: IpAddr, service_allows: bool) -> Option<String> {
-        if is_public(address) {
+        let what = if !is_public(address) {
+            "not a public address"
+        } else if self.own.contains(&address.to_canonical()) {
+            "this host or its coordinator"
+        } else {
             return None;
-        }
+        };
         if !service_allows {
             return Some(format!(
-                "{address} is not a public address; set allow_private_addresses = true for this service if it is yours"
+                "{address} is {what}; set allow_private_addresses = true for this service if it is yours"
             ));
         }
         let loopback = address.is_loopback() && egress.is_loopback();
@@ -35,7 +49,7 @@ impl Judge {
             return None;
         }
         Some(format!(
-            "{address} is not a public address; start this agent with --allow-private {address} if it may go there"
+            "{address} is {what}; start this agent with --allow-private {address} if it may go there"
         ))
     }
 }
@@ -46,9 +60,21 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => is_public_v4(v4),
-            None => is_public_v6(v6),
+            None => is_public_v6(v6) && isatap(v6).is_none_or(is_public_v4),
         },
     }
+}
+
+/// The IPv4 address that an ISATAP address (RFC 5214) leads to, whatever its prefix.
+fn isatap(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [_, _, _, _, 0 | 0x0200, 0x5efe, high, low] => Some(joined(high, low)),
+        _ => None,
+    }
+}
+
+fn joined(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -82,10 +108,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 /// The IPv4 address inside a mapped, NAT64 or 6to4 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(joined(high, low)),
+        [0x2002, high, low, ..] => Some(joined(high, low)),
         _ => None,
     }
 }
@@ -124,14 +149,47 @@ mod tests {
             "3fff::1",
             "100::1",
             "::7f00:1",
+            "::808:808",
+            "64:ff9b:1::808:808",
+            "2001:470:1::5efe:a00:1",
+            "2001:470:1::200:5efe:7f00:1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "fec0::1",
+            "5f00::1",
+            "fd20:ce::254",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        for text in
-            ["1.1.1.1", "192.0.1.1", "172.32.0.1", "2606:4700::1", "64:ff9b::101:101", "2002:101:101::"]
-        {
+        for text in [
+            "1.1.1.1",
+            "192.0.1.1",
+            "172.32.0.1",
+            "2606:4700::1",
+            "64:ff9b::101:101",
+            "2002:101:101::",
+            "2606:4700::5efe:808:808",
+        ] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn this_host_and_its_coordinator_are_not_called_without_leave_wherever_they_are() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let judge = Judge::new(vec!["8.8.8.8/32".parse().unwrap()]);
+        let judge = judge.at_home([ip("8.8.8.8"), ip("1.1.1.1"), ip("127.0.0.1")]);
+        for (address, allows, refused) in [
+            ("1.1.1.1", false, true),
+            ("1.1.1.1", true, true),
+            ("::ffff:1.1.1.1", false, true),
+            ("8.8.8.8", false, true),
+            ("8.8.8.8", true, false),
+            ("9.9.9.9", false, false),
+        ] {
+            let refusal = judge.refusal(ip("5.6.7.8"), ip(address), allows);
+            assert_eq!(refusal.is_some(), refused, "{address} {allows}: {refusal:?}");
+        }
+        assert_eq!(judge.refusal(ip("127.0.0.2"), ip("127.0.0.1"), true), None);
     }
 
     #[test]

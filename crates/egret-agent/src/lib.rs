@@ -63,6 +63,8 @@ pub struct Options {
     pub insecure: bool,
     /// Signatures have to hold for one TLS connection only; not if something in front of the coordinator ends TLS.
     pub channel_binding: bool,
+    /// Patterns of the services that this host permits, whatever the coordinator says; none: all.
+    pub allow_service: Vec<String>,
     /// How long calls under way may take when the agent is to stop.
     pub drain_timeout: Duration,
     /// It is what this process is there for: whoever supervises the process is told how it stands.

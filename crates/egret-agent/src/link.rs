@@ -133,6 +133,12 @@ impl Link {
         Ok((Box::new(stream), binding))
     }
 
+    /// The addresses that the coordinator has now, as far as they can be found out.
+    pub(crate) async fn addresses(&self) -> Vec<IpAddr> {
+        let found = tokio::net::lookup_host(self.authority.as_str()).await;
+        found.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+    }
+
     async fn dial(&self, from: Option<IpAddr>) -> Result<TcpStream, LinkError> {
         let broken = |error: std::io::Error| LinkError::Broken(error.to_string());
         let found = tokio::net::lookup_host(self.authority.as_str()).await.map_err(broken)?;

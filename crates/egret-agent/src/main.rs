@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use egret_agent::{AgentError, Options, systemd};
+use egret_wire::pattern::{MOST_PATTERNS, service_pattern};
 use egret_wire::value::Span;
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,9 @@ struct Flags {
     /// Log in although something in front of the coordinator ends TLS, as a load balancer does
     #[arg(long)]
     no_channel_binding: bool,
+    /// Services that this host permits, such as whois.*; may be given more than once [default: every one]
+    #[arg(long, value_name = "GLOB", value_parser = service_pattern)]
+    allow_service: Vec<String>,
     /// How long calls under way may take after SIGTERM or SIGINT; a second one stops at once
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
     drain_timeout: Span,
@@ -113,6 +117,11 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 fn options(flags: Flags) -> Result<Options, AgentError> {
+    if flags.allow_service.len() > MOST_PATTERNS {
+        return Err(AgentError::Setting(format!(
+            "--allow-service: more than {MOST_PATTERNS} patterns; use `*` to say more with fewer"
+        )));
+    }
     let token = match (&flags.token_file, flags.token) {
         (Some(file), _) => Some(
             std::fs::read_to_string(file)
@@ -139,6 +148,7 @@ fn options(flags: Flags) -> Result<Options, AgentError> {
         allow_private: flags.allow_private,
         insecure: flags.insecure,
         channel_binding: !flags.no_channel_binding,
+        allow_service: flags.allow_service,
         drain_timeout: flags.drain_timeout.0,
         is_supervised: true,
     })

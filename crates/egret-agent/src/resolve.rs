@@ -1,5 +1,6 @@
 //! From a name to the one address that is dialled: looked up once, judged whole, of the egress's family.
 
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::time::{Instant, timeout_at};
@@ -12,15 +13,25 @@ use crate::judge::Judge;
 ///
 /// # Errors
 /// Why it goes nowhere; nothing has left this host but a question to its resolver.
-pub(crate) async fn resolve(name: &str, call: &Call, judge: &Judge) -> Result<SocketAddr, String> {
+pub(crate) async fn resolve(
+    name: &str,
+    call: &Call,
+    judge: &Judge,
+    lookup: impl AsyncFn(&str) -> io::Result<Vec<SocketAddr>>,
+) -> Result<SocketAddr, String> {
     let late = || format!("{name} was not resolved in time");
-    let found = timeout_at(call.deadline, tokio::net::lookup_host(name)).await.map_err(|_| late())?;
+    let found = timeout_at(call.deadline, lookup(name)).await.map_err(|_| late())?;
     if Instant::now() >= call.deadline {
         // An address needs no time to be found, and a process may have stood still.
         return Err(late());
     }
     let found = found.map_err(|error| format!("{name} cannot be resolved: {error}"))?;
-    choose(name, &found.collect::<Vec<_>>(), call, judge)
+    choose(name, &found, call, judge)
+}
+
+/// Asks the host's resolver.
+pub(crate) async fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
+    tokio::net::lookup_host(name).await.map(Iterator::collect)
 }
 
 /// The first address of the egress's family; all of them must be permitted, so that a name cannot be

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::books::Books;
 use crate::clock::Clock;
-use crate::host::Sources;
+use crate::host::{Sources, own_addresses};
 use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
@@ -101,7 +101,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
     let clock = Clock::start();
     let books = Books::open(&options.state_dir, clock)?;
     let sources = Arc::new(sources);
-    let worker = Worker::new(books, clock, judge, Arc::clone(&sources));
+    let worker = Worker::new(books, clock, judge, options.allow_service.clone(), Arc::clone(&sources));
     let (is_supervised, is_bound) = (options.is_supervised, options.channel_binding);
     let seen = Seen::default();
     let mut agent = Agent { is_supervised, worker, clock, link, identity, is_bound, sources, seen, rng };
@@ -276,6 +276,8 @@ impl Agent {
                 tracing::warn!("{local} cannot be used: {reason}");
             }
         }
+        let seen = locals.keys().filter_map(|address| address.parse().ok());
+        self.worker.at_home(self.link.addresses().await.into_iter().chain(own_addresses()).chain(seen));
         let (mut socket, binding) = self.link.session().await?;
         let challenge: Challenge = match receive(&mut socket).await? {
             CoordinatorMessage::Challenge(challenge) if challenge.coordinator == coordinator => challenge,
@@ -301,6 +303,7 @@ impl Agent {
             epoch,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             egresses,
+            permits: self.worker.permits().to_vec(),
             ledgers: self.worker.ledgers(),
             in_flight: self.worker.in_flight(),
         };

@@ -11,6 +11,7 @@ use egret_wire::agent::{
     Attempt, CREDIT_PER_EGRESS, CallEnd, EgressGrant, Grant, InFlight, LedgerEntry, Protocol, Report,
     ServicePolicy, Spent,
 };
+use egret_wire::pattern::permits;
 use egret_wire::value::Bytes;
 use tokio::sync::mpsc;
 
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     clock: Clock,
     judge: Arc<Judge>,
     sources: Arc<Sources>,
+    /// Patterns of the services that this host permits; none: all.
+    permits: Vec<String>,
     books: Books,
     /// Those that may be asked: the coordinator's list, and nothing else.
     services: HashMap<String, Arc<Service>>,
@@ -57,12 +60,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(books: Books, clock: Clock, judge: Judge, sources: Arc<Sources>) -> Self {
+    pub(crate) fn new(
+        books: Books,
+        clock: Clock,
+        judge: Judge,
+        permits: Vec<String>,
+        sources: Arc<Sources>,
+    ) -> Self {
         // Calls that have ended wait here until they are looked at; more of them wait to be let in.
         let most = CREDIT_PER_EGRESS as usize;
         Self {
             clock,
             judge: Arc::new(judge),
+            permits,
             sources,
             books,
             services: HashMap::new(),
@@ -151,6 +161,16 @@ impl Worker {
         self.timers.clear();
     }
 
+    /// This host has these addresses now, its coordinator's among them.
+    pub(crate) fn at_home(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.judge = Arc::new(self.judge.at_home(addresses));
+    }
+
+    /// Patterns of the services that this host permits; none: all.
+    pub(crate) fn permits(&self) -> &[String] {
+        &self.permits
+    }
+
     /// Takes nothing more, and gives back what has not left.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
@@ -202,6 +222,14 @@ impl Worker {
         }
         let mut touched = BTreeSet::new();
         for grant in grants {
+            if !permits(&self.permits, &grant.service) {
+                // The coordinator was told at the login.
+                self.refuse(
+                    (grant, now),
+                    "this agent's host does not permit the service; --allow-service names those it does",
+                );
+                continue;
+            }
             match self.gate(&grant.service, &grant.egress) {
                 Some(gate) => {
                     touched.insert((grant.service.clone(), grant.egress.clone()));

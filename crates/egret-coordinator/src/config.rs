@@ -31,9 +31,10 @@ use egret_lookup::Service;
 use egret_wire::agent::Protocol;
 use ipnet::IpNet;
 
-pub use api_key::{ApiKey, Role, owner_name, service_pattern};
+pub use api_key::{ApiKey, Role, owner_name};
 use door::Door;
 pub use door::Tls;
+pub use egret_wire::pattern::service_pattern;
 pub use error::{ConfigError, Position};
 use item::Item;
 pub use revoke::without_key;

@@ -12,6 +12,7 @@ use egret_store::AgentRow;
 use egret_wire::agent::{
     AGENT_KINDS, AgentMessage, CLOSE_DOUBLE, CLOSE_UNKNOWN_AGENT, Challenge, CoordinatorMessage, Hello, read,
 };
+use egret_wire::pattern::MOST_PATTERNS;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -65,6 +66,9 @@ pub(crate) async fn login(
     if hello.egresses.len() > MOST_EGRESSES {
         return Err(Closed { code: 1008, reason: format!("more than {MOST_EGRESSES} addresses") });
     }
+    if hello.permits.len() > MOST_PATTERNS {
+        return Err(Closed { code: 1008, reason: format!("more than {MOST_PATTERNS} patterns of services") });
+    }
     let mut addresses = Vec::with_capacity(hello.egresses.len());
     for claim in hello.egresses {
         if !shared.proofs.accept(&claim.address, &claim.proof, wall_ms()) {
@@ -79,10 +83,10 @@ pub(crate) async fn login(
     }
     let (sender, outgoing) = mpsc::channel(OUTGOING);
     let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
-    let Hello { version, ledgers, mut in_flight, .. } = hello;
+    let Hello { version, permits, ledgers, mut in_flight, .. } = hello;
     in_flight
         .retain(|call| shared.seals.holds(agent.id, call.attempt, (&call.service, &call.egress), &call.seal));
-    let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing: sender };
+    let join = Join { agent, session, version, addresses, permits, ledgers, in_flight, outgoing: sender };
     Ok(Some(Login { join, outgoing, epoch }))
 }
 

@@ -176,6 +176,7 @@ impl Scheduler {
                     self.recall(service, |_, flight| flight.egress == egress);
                 }
             }
+            Event::Bar { agent, services } => self.agents.bar(agent, services),
             Event::Credit { agent, grants } => self.credit(agent, grants),
             Event::AgentDown(agent) => {
                 let egresses = self.agents.forget(agent).into_iter();

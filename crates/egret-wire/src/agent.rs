@@ -148,6 +148,9 @@ pub struct Hello {
     pub epoch: u64,
     /// The addresses it calls from.
     pub egresses: Vec<EgressClaim>,
+    /// Patterns of the services that its host permits; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permits: Vec<String>,
     /// What was spent, by the agent's own count.
     pub ledgers: Vec<LedgerEntry>,
     /// Calls that have left, or may leave, and have not been reported.

@@ -2,6 +2,7 @@
 //!
 //! - [`api`]: what users send and get under `/v1`;
 //! - [`agent`]: what agents and coordinator say to each other (`egret.v1.json`);
+//! - [`pattern`]: which services somebody may ask;
 //! - [`problem`]: errors as RFC 9457 problem details, with their stable codes;
 //! - [`value`]: durations, times and bytes as JSON writes them.
 //!
@@ -9,5 +10,6 @@
 
 pub mod agent;
 pub mod api;
+pub mod pattern;
 pub mod problem;
 pub mod value;

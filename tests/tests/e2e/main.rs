@@ -11,6 +11,7 @@ mod hosts;
 mod http;
 mod jobs;
 mod keys;
+mod permits;
 mod quotas;
 mod retry;
 mod rogue;

@@ -56,6 +56,7 @@ impl Rogue {
             version: "0".to_owned(),
             epoch: 0,
             egresses: vec![EgressClaim { address, proof, memory: None }],
+            permits: Vec::new(),
             ledgers: Vec::new(),
             in_flight,
         };

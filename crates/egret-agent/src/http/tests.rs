@@ -168,6 +168,25 @@ async fn an_answer_cut_off_keeps_its_head_and_what_came() {
 }
 
 #[tokio::test]
+async fn headers_without_end_end_the_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let flood = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0u8; 4_096]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        let mut sent = 0u64;
+        while stream.write_all(&[b"a: ", &[b'x'; 1_000][..], b"\r\n"].concat()).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    let outcome = get(&call(format!("http://{address}/"), "/a")).await;
+    assert_eq!((outcome.end, outcome.head.status), (CallEnd::Answered, None), "{:?}", outcome.detail);
+    assert!(flood.await.unwrap() < 10_000, "and is not read on");
+}
+
+#[tokio::test]
 async fn a_long_answer_is_cut_at_the_cap() {
     for troubles in
         [Troubles { pad_to: 5_000, ..Troubles::default() }, Troubles { endless: true, ..Troubles::default() }]

@@ -34,7 +34,7 @@ fn grant(n: u64, not_after_us: Option<u64>) -> Grant {
 }
 
 fn worker(clock: Clock, units: u32) -> Worker {
-    let mut worker = Worker::new(Books::new(clock), clock, Judge::default(), Arc::default());
+    let mut worker = Worker::new(Books::new(clock), clock, Judge::default(), Vec::new(), Arc::default());
     worker.set_policy(vec![policy(units)]);
     let locals = BTreeMap::from([(EGRESS.to_owned(), EGRESS.parse().unwrap())]);
     worker.begin(locals, Vec::new(), Vec::new());
@@ -61,6 +61,37 @@ async fn run(worker: &mut Worker, until: Instant, seen: &mut BTreeMap<u64, Optio
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_the_host_does_not_permit_is_refused_whatever_the_coordinator_grants() {
+    for (permits, reason) in [("whois.*", "does not permit"), ("s", "not a public address")] {
+        let clock = Clock::start();
+        let mut worker = worker(clock, 5);
+        worker.permits = vec![permits.to_owned()];
+        worker.take(vec![grant(1, None)]);
+        let mut reports = Vec::new();
+        while reports.is_empty() {
+            reports.extend(worker.fresh_results().into_iter().flatten());
+            if reports.is_empty() {
+                let ended = worker.next_ended().await.unwrap();
+                worker.finish(ended);
+            }
+        }
+        let report: &Report = &reports[0];
+        assert_eq!(report.end, CallEnd::NotSent);
+        assert!(report.detail.as_ref().unwrap().contains(reason), "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_the_coordinator_offers_can_be_asked() {
+    let clock = Clock::start();
+    let mut worker = worker(clock, 5);
+    worker.set_policy(Vec::new());
+    worker.take(vec![grant(1, None)]);
+    let reports: Vec<Report> = worker.fresh_results().into_iter().flatten().collect();
+    assert!(reports[0].detail.as_ref().unwrap().contains("does not know the service"), "{reports:?}");
 }
 
 /// A grant: when it is made, and how long it is on its way, in milliseconds.

@@ -86,6 +86,7 @@ pub(crate) async fn join(
         allow_private: Vec::new(),
         insecure: true,
         channel_binding: true,
+        allow_service: Vec::new(),
         drain_timeout: DRAIN_TIMEOUT,
         is_supervised: false,
     })

@@ -7,6 +7,7 @@ use super::item::Item;
 use super::table::Keys;
 use super::value::quoted;
 use crate::key::{KeyHash, KeyHashError};
+use egret_wire::pattern::{MOST_PATTERNS, permits, service_pattern};
 
 /// Keys in all; more belong behind a service of their own (chosen).
 const KEYS_MAX: usize = 1_000;
@@ -14,9 +15,6 @@ const KEYS_MAX: usize = 1_000;
 const NAME_MAX: usize = 64;
 /// The largest weight (chosen: a thousandth is as small a part as anybody asks for).
 const WEIGHT_MAX: u32 = 1_000;
-/// Patterns of one key, and the length of one: that of an id (chosen).
-const PATTERNS_MAX: usize = 100;
-const PATTERN_MAX: usize = 253;
 
 /// The keys of an `[[api_key]]`.
 pub(super) const API_KEY: Keys = Keys { here: &["name", "hash", "role", "weight", "services"], later: &[] };
@@ -65,7 +63,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Whether it may submit jobs for a service.
     pub(crate) fn may_ask(&self, service: &str) -> bool {
-        self.services.is_empty() || self.services.iter().any(|pattern| matches(pattern, service))
+        permits(&self.services, service)
     }
 }
 
@@ -95,36 +93,8 @@ pub fn owner_name(text: &str) -> Result<String, String> {
     Err(format!("{} is not a name; write 1 to {NAME_MAX} of a-z, 0-9, `.`, `_` and `-`", quoted(text)))
 }
 
-/// A pattern of services: an id in which `*` stands for any characters, or none.
-///
-/// # Errors
-/// What is wrong with it, and the mend.
-pub fn service_pattern(text: &str) -> Result<String, String> {
-    let is_fit = |b: u8| is_plain(b) || b == b'*';
-    if !text.is_empty() && text.len() <= PATTERN_MAX && text.bytes().all(is_fit) {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "{} matches no id of a service; write one such as whois.* or whois.example.org",
-        quoted(text)
-    ))
-}
-
 fn is_plain(b: u8) -> bool {
     b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)
-}
-
-/// Whether `text` is as `pattern` says: its pieces between the `*` in their order, the outer ones at the ends.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let last = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        let Some(at) = text.find(piece) else { return false };
-        text = &text[at + piece.len()..];
-    }
-    text.ends_with(last)
 }
 
 /// Reads all keys and holds them against each other.
@@ -184,30 +154,9 @@ fn services(item: &Item<'_>, role: Role) -> Result<Vec<String>, ConfigError> {
     if patterns.is_empty() {
         return Err(item.error("empty; name a service, or remove the key to allow all of them"));
     }
-    if patterns.len() > PATTERNS_MAX {
-        return Err(item.error(format!("more than {PATTERNS_MAX} patterns; use `*` to say more with fewer")));
+    if patterns.len() > MOST_PATTERNS {
+        return Err(item.error(format!("more than {MOST_PATTERNS} patterns; use `*` to say more with fewer")));
     }
     let pattern = |item: &Item<'_>| service_pattern(item.text()?).map_err(|why| item.error(why));
     patterns.iter().map(pattern).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_characters_or_none() {
-        for (pattern, yes, no) in [
-            ("whois.eu", &["whois.eu"][..], &["whois.eu2", "whois", ""][..]),
-            ("whois.*", &["whois.eu", "whois."], &["whois", "a.whois.eu"]),
-            ("*.eu", &["whois.eu", ".eu"], &["whois.eu.org", "eu"]),
-            ("*", &["a", ""], &[]),
-            ("a*b*c", &["abc", "axbxc", "abbcc"], &["ac", "acb", "abcd"]),
-            ("a*a", &["aa", "aba"], &["a"]),
-            ("a**ab", &["aab", "axab"], &["ab"]),
-        ] {
-            assert!(yes.iter().all(|text| matches(pattern, text)), "{pattern}");
-            assert!(!no.iter().any(|text| matches(pattern, text)), "{pattern}");
-        }
-    }
 }

@@ -1,9 +1,10 @@
 //! Who is there: agents with a session, and the egresses they speak for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use egret_core::id::{AgentId, EgressId};
+use egret_core::id::{AgentId, EgressId, ServiceId};
 use egret_core::scheduler::LONGEST_HOLD;
 use egret_core::time::Instant;
 use egret_wire::agent::{Attempt, Grant};
@@ -60,13 +61,15 @@ pub(crate) struct Egress {
     pub(crate) is_up: bool,
     /// While it is up: nothing is granted from it.
     pub(crate) is_draining: bool,
+    /// Services that its agent's host does not permit.
+    pub(crate) barred: Arc<BTreeSet<ServiceId>>,
     pub(crate) seen_ms: Option<u64>,
 }
 
 impl Egress {
-    /// Whether anything is granted from it, as far as its agent is concerned.
-    pub(crate) fn takes_grants(&self) -> bool {
-        self.is_up && !self.is_draining
+    /// Whether a service is asked from it, as far as its agent is concerned.
+    pub(crate) fn serves(&self, service: ServiceId) -> bool {
+        self.is_up && !self.is_draining && !self.barred.contains(&service)
     }
 }
 
@@ -101,13 +104,14 @@ impl Fleet {
         id
     }
 
-    pub(crate) fn up(&self) -> usize {
-        self.egresses.iter().filter(|egress| egress.takes_grants()).count()
+    /// How many egresses a service is asked from.
+    pub(crate) fn serving(&self, service: ServiceId) -> usize {
+        self.egresses.iter().filter(|egress| egress.serves(service)).count()
     }
 
-    /// Where the egresses live from which something is granted: address and tags.
-    pub(crate) fn homes(&self) -> impl Iterator<Item = (IpAddr, &[String])> {
-        let up = self.egresses.iter().filter(|egress| egress.takes_grants());
+    /// Where those live: address and tags.
+    pub(crate) fn homes(&self, service: ServiceId) -> impl Iterator<Item = (IpAddr, &[String])> {
+        let up = self.egresses.iter().filter(move |egress| egress.serves(service));
         up.map(|egress| (home(&egress.address), &egress.tags[..]))
     }
 

@@ -110,7 +110,7 @@ impl Drive {
         let (waiting, running) = self.scheduler.backlog(service);
         let usual = self.usual.get(service);
         let takes = Duration::from_secs_f64(usual.took_ms / 1_000.0);
-        let up = self.up().map(|egress| {
+        let up = self.serving(service).map(|egress| {
             let state = self.fleet.egress(egress);
             (egress, home(&state.address), &state.tags[..])
         });
@@ -131,7 +131,7 @@ impl Drive {
     pub(crate) fn footing(&self, service: ServiceId) -> Footing {
         let standing = self.standing(service);
         let is_at_rest = standing.paused.is_some() || standing.down_since.is_some();
-        Footing { is_at_rest, up: self.fleet.up() }
+        Footing { is_at_rest, up: self.fleet.serving(service) }
     }
 
     /// What is left to be done for a batch, by flow; nothing if it is not open, or paused.
@@ -226,11 +226,16 @@ impl Drive {
             let until = Some(outage.next_try).filter(|at| *at > now);
             say(WhyKind::Outage, detail, until.map(|at| ahead(at, now, wall_ms())));
         }
-        if self.up().next().is_none() {
+        if !self.fleet.ids().any(|egress| self.fleet.egress(egress).is_up) {
             let detail =
                 "no egress is up; start an agent, or look why the agents cannot reach the coordinator";
             say(WhyKind::NoEgress, detail.to_owned(), None);
-        } else if self.fit(selector).next().is_none() {
+        } else if self.serving(service).next().is_none() {
+            let detail = format!(
+                "every egress that is up is draining, or its agent does not permit {name}; GET /v1/agents lists them"
+            );
+            say(WhyKind::NoEgress, detail, None);
+        } else if self.fit(service, selector).next().is_none() {
             let detail = "no egress that is up is one that the job may use; GET /v1/egresses lists them";
             say(WhyKind::NoEgress, detail.to_owned(), None);
         }
@@ -250,7 +255,7 @@ impl Drive {
             Ready::OnCompletion => (2, now),
         };
         let outlook = |egress| (key(self.scheduler.outlook(service, egress, now).0), egress);
-        let mut seats: Vec<_> = self.fit(selector).map(outlook).collect();
+        let mut seats: Vec<_> = self.fit(service, selector).map(outlook).collect();
         let may_send = |seat: &((u8, Instant), EgressId)| seat.0.0 == 0 && self.takes_more(seat.1);
         if seats.iter().any(may_send) {
             return Vec::new();
@@ -332,13 +337,14 @@ impl Drive {
         hindrances(holder.ledger, holder.limits, now).into_iter().map(say).collect()
     }
 
-    fn up(&self) -> impl Iterator<Item = EgressId> {
-        self.fleet.ids().filter(|egress| self.fleet.egress(*egress).takes_grants())
+    /// The egresses that a service is asked from.
+    pub(super) fn serving(&self, service: ServiceId) -> impl Iterator<Item = EgressId> {
+        self.fleet.ids().filter(move |egress| self.fleet.egress(*egress).serves(service))
     }
 
     /// Those of them that a selector takes.
-    fn fit(&self, selector: &Selector) -> impl Iterator<Item = EgressId> {
-        self.up().filter(|egress| {
+    fn fit(&self, service: ServiceId, selector: &Selector) -> impl Iterator<Item = EgressId> {
+        self.serving(service).filter(|egress| {
             let state = self.fleet.egress(*egress);
             selector.takes(home(&state.address), &state.tags)
         })

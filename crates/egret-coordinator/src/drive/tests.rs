@@ -74,8 +74,8 @@ impl Stage {
         let (outgoing, frames) = mpsc::channel(4);
         let agent = AgentRow::new(AgentId(agent), &format!("a{agent}"), [0; 32], 0);
         let addresses = vec![(address.to_owned(), shown)];
-        let (version, in_flight) = (String::new(), Vec::new());
-        let join = Join { agent, session, version, addresses, ledgers, in_flight, outgoing };
+        let (version, permits, in_flight) = (String::new(), Vec::new(), Vec::new());
+        let join = Join { agent, session, version, addresses, permits, ledgers, in_flight, outgoing };
         (self.drive.welcome(join, self.now), frames)
     }
 
@@ -191,7 +191,7 @@ async fn an_agent_that_is_drained_by_whoever_wants_it_gets_nothing_until_nobody_
     stage.drive.take(Message::Credit { agent, session: 1, grants: 64 }, stage.now);
     stage.submit(1..=3);
     stage.turn();
-    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.up()), (0, 0));
+    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.serving(W)), (0, 0));
     stage.drive.take(Message::Draining { agent, session: 1 }, stage.now);
     stage.drive.order_drain(agent, false, stage.now);
     stage.turn();
@@ -199,7 +199,7 @@ async fn an_agent_that_is_drained_by_whoever_wants_it_gets_nothing_until_nobody_
     let (_, mut frames) = stage.join(1, 2, ADDRESS, None);
     stage.drive.take(Message::Credit { agent, session: 2, grants: 64 }, stage.now);
     stage.turn();
-    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.up()), (3, 1));
+    assert_eq!((granted(&mut frames).len(), stage.drive.fleet.serving(W)), (3, 1));
     stage.submit(4..=5);
     stage.drive.order_drain(agent, true, stage.now);
     stage.turn();
@@ -217,7 +217,7 @@ async fn grants_that_a_session_cannot_take_go_elsewhere_with_nothing_spent() {
     while sender.try_send(Outgoing::Ack(Vec::new())).is_ok() {}
     stage.submit(1..=6);
     stage.turn();
-    assert_eq!((stage.used(), stage.drive.fleet.up(), granted(&mut stuck).len()), (0, 0, 0));
+    assert_eq!((stage.used(), stage.drive.fleet.serving(W), granted(&mut stuck).len()), (0, 0, 0));
     let (_, mut sound) = stage.join(2, 2, "198.51.100.2", None);
     stage.drive.take(Message::Credit { agent: AgentId(2), session: 2, grants: 64 }, stage.now);
     stage.turn();

@@ -163,12 +163,14 @@ impl Drive {
             quotas.iter().filter(|q| q.scope == *scope).map(per_minute).fold(f64::INFINITY, f64::min)
         };
         let own = tightest(&Scope::Ip);
-        let mut capacity = own * self.fleet.up() as f64;
+        let mut capacity = own * self.fleet.serving(service) as f64;
         for (scope, _) in
             self.scheduler.rules(service).wide.iter().filter(|(_, limits)| !limits.windows.is_empty())
         {
             let mut members = BTreeMap::<Option<ScopeKey>, usize>::new();
-            self.fleet.homes().for_each(|(ip, tags)| *members.entry(scope.key(ip, tags)).or_default() += 1);
+            for (ip, tags) in self.fleet.homes(service) {
+                *members.entry(scope.key(ip, tags)).or_default() += 1;
+            }
             let together = members.into_iter().map(|(key, count)| match key {
                 Some(_) => tightest(scope).min(own * count as f64),
                 None => own * count as f64,
@@ -184,13 +186,12 @@ impl Drive {
     /// A unit is in use from its grant until a window after the answer, so the part of all units that is in use is the
     /// rate of calls in parts of the highest that the quota and the time of answers allow.
     pub(super) fn measure(&mut self, now: Instant) {
-        let ups: Vec<EgressId> =
-            self.fleet.ids().filter(|egress| self.fleet.egress(*egress).takes_grants()).collect();
         for service in self.services.ids().collect::<Vec<_>>() {
             if self.scheduler.backlog(service).0 == 0 {
                 self.utilisation.remove(&service);
                 continue;
             }
+            let ups: Vec<EgressId> = self.serving(service).collect();
             if ups.is_empty() {
                 continue;
             }

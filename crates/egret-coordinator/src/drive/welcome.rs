@@ -1,6 +1,7 @@
 //! Agents coming and going.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_core::id::{AgentId, AttemptId, EgressId, JobId, ServiceId};
@@ -10,6 +11,7 @@ use egret_core::scheduler::{Event, Whose};
 use egret_core::time::Instant;
 use egret_store::{AgentRow, EgressRow, LedgerRow};
 use egret_wire::agent::{EgressGrant, InFlight, LedgerEntry, LedgerState};
+use egret_wire::pattern::permits;
 use tokio::sync::mpsc;
 
 use super::fleet::{Egress, home};
@@ -28,6 +30,8 @@ pub(crate) struct Join {
     pub(crate) version: String,
     /// Proved addresses as egress keys, with the memory numbers that the agent shows for them.
     pub(crate) addresses: Vec<(String, Option<u64>)>,
+    /// Patterns of the services that its host permits; none: all.
+    pub(crate) permits: Vec<String>,
     pub(crate) ledgers: Vec<LedgerEntry>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
@@ -63,6 +67,8 @@ impl Drive {
             self.leave(agent, older.0, now);
         }
         let now_ms = wall_ms();
+        let barred = Arc::new(self.barred(&join.permits));
+        self.scheduler.handle(Event::Bar { agent, services: (*barred).clone() }, now);
         let mut welcomed =
             Welcomed { rows: Vec::new(), owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
         let (mut egresses, mut refused) = (Vec::new(), Vec::new());
@@ -100,6 +106,7 @@ impl Drive {
             state.memory = memory;
             state.is_up = true;
             state.is_draining = false;
+            state.barred = Arc::clone(&barred);
             state.seen_ms = Some(now_ms);
             egresses.push(egress);
             welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
@@ -130,6 +137,11 @@ impl Drive {
         welcomed
     }
 
+    /// The services that none of an agent's patterns permits.
+    fn barred(&self, patterns: &[String]) -> BTreeSet<ServiceId> {
+        self.services.ids().filter(|service| !permits(patterns, self.services.name(*service))).collect()
+    }
+
     /// An egress that this start of the coordinator has not met: what is known of it is put together.
     fn first_sight(&mut self, address: &str, shown: Option<u64>, join: &Join, now: Instant) -> EgressId {
         let now_ms = wall_ms();
@@ -143,6 +155,7 @@ impl Drive {
             memory,
             is_up: false,
             is_draining: false,
+            barred: Arc::default(),
             seen_ms: None,
         });
         let unbroken = owner.is_some() && (agent, Some(memory)) == (join.agent.id, shown);

@@ -17,6 +17,8 @@ pub(super) struct AgentIndex(u32);
 pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) credit: u32,
+    /// There are services that it is granted nothing of.
+    is_barred: bool,
     pub(super) lead: Lead,
 }
 
@@ -24,6 +26,8 @@ pub(super) struct Agent {
 #[derive(Debug, Default)]
 struct Holdings {
     egresses: BTreeSet<EgressId>,
+    /// Services that it is granted nothing of.
+    barred: BTreeSet<ServiceId>,
     /// Seats that had budget when there was no credit.
     starved: BTreeSet<(ServiceId, EgressId)>,
 }
@@ -89,6 +93,18 @@ impl Agents {
         std::mem::take(&mut self.holdings[index.0 as usize].starved)
     }
 
+    /// An agent is granted nothing of these services from now on.
+    pub(super) fn bar(&mut self, id: AgentId, services: BTreeSet<ServiceId>) {
+        let index = self.meet(id);
+        self.get_mut(index).is_barred = !services.is_empty();
+        self.holdings[index.0 as usize].barred = services;
+    }
+
+    /// Whether an agent is granted nothing of a service.
+    pub(super) fn is_barred(&self, index: AgentIndex, service: ServiceId) -> bool {
+        self.get(index).is_barred && self.holdings[index.0 as usize].barred.contains(&service)
+    }
+
     /// A seat waits for more credit.
     pub(super) fn starve(&mut self, index: AgentIndex, service: ServiceId, egress: EgressId) {
         self.holdings[index.0 as usize].starved.insert((service, egress));
@@ -98,7 +114,7 @@ impl Agents {
         if let Some(index) = self.by_id.get(&id) {
             return *index;
         }
-        let fresh = Agent { id, credit: 0, lead: Lead::default() };
+        let fresh = Agent { id, credit: 0, is_barred: false, lead: Lead::default() };
         let index = match self.free.pop() {
             Some(index) => {
                 self.list[index.0 as usize] = fresh;

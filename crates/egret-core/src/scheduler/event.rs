@@ -1,5 +1,6 @@
 //! What the scheduler is told, and what it tells.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -137,6 +138,13 @@ pub enum Event {
     },
     /// Nothing is granted from this egress any more, and what has not left is recalled.
     EgressDown(EgressId),
+    /// An agent that is about to come is granted nothing of these services.
+    Bar {
+        /// Who.
+        agent: AgentId,
+        /// Which.
+        services: BTreeSet<ServiceId>,
+    },
     /// The agent takes this many more grants.
     Credit {
         /// Who.

@@ -422,6 +422,27 @@ fn what_an_agent_may_still_hold_is_recalled_when_its_egress_rests_or_its_service
 }
 
 #[test]
+fn an_agent_is_granted_nothing_of_a_service_that_it_is_barred_from_and_stands_in_nobodys_way() {
+    let mut scheduler = fleet(2, rules(4, Duration::from_secs(1)));
+    let one = AgentId(0);
+    scheduler.handle(Event::AgentDown(one), at(0));
+    scheduler.handle(Event::Bar { agent: one, services: BTreeSet::from([SERVICE]) }, at(0));
+    scheduler.handle(coming_up(0), at(0));
+    scheduler.handle(Event::Credit { agent: one, grants: 100 }, at(0));
+    (1..=6).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));
+    let granted = grants(&mut scheduler, at(0));
+    assert!(granted.len() == 4 && granted.iter().all(|grant| grant.1 == EgressId(1)), "{granted:?}");
+    // A step that avoids the only other egress would wait for this one.
+    for (_, egress, attempt) in granted {
+        settle(&mut scheduler, attempt, egress, Settlement::Answered, at(10));
+    }
+    let avoiding = Step { avoid: Some(EgressId(1)), ..step(9) };
+    scheduler.handle(Event::Enqueue(avoiding), at(3_000));
+    assert!(grants(&mut scheduler, at(3_000)).iter().any(|grant| grant.0 == 9));
+    scheduler.services.iter().for_each(super::Service::check_places);
+}
+
+#[test]
 fn of_an_egress_that_goes_down_what_has_not_left_is_recalled_and_nothing_more_is_granted() {
     let mut scheduler = fleet(2, rules(4, Duration::from_secs(1)));
     (1..=12).for_each(|job| scheduler.handle(Event::Enqueue(step(job)), at(0)));

@@ -137,9 +137,9 @@ impl Scheduler {
         let (lane, egress) = (&state.lanes[lane], state.seats[seat.0 as usize].egress);
         !self.roster.iter().any(|other| {
             let home = &self.egresses[other.0 as usize];
-            let agent = self.agents.of(*other).map(|agent| self.agents.get(agent));
+            let may = |agent| self.agents.get(agent).credit > 0 && !self.agents.is_barred(agent, service);
             *other != egress
-                && agent.is_some_and(|agent| agent.credit > 0)
+                && self.agents.of(*other).is_some_and(may)
                 && lane.selector.takes_home(home.home.as_ref())
         })
     }
@@ -153,6 +153,11 @@ impl Scheduler {
             state.lanes[lane].place(id, Place::Out);
             return Served::Away;
         };
+        if self.agents.is_barred(agent, service) {
+            // It is looked at again when somebody else speaks for the egress.
+            state.lanes[lane].place(id, Place::Out);
+            return Served::Away;
+        }
         let account = self.agents.get_mut(agent);
         if account.credit == 0 {
             self.agents.starve(agent, service, egress);

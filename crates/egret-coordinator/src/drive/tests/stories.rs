@@ -126,6 +126,7 @@ fn join_tagged(
     let tags = tags.iter().map(|t| (*t).to_owned()).collect();
     let agent = AgentRow { tags, ..AgentRow::new(AgentId(agent), "a", [0; 32], 0) };
     let join = Join {
+        permits: Vec::new(),
         agent,
         session,
         version: String::new(),
@@ -213,6 +214,7 @@ async fn a_call_under_way_is_counted_once_however_often_its_agent_logs_in() {
             seal: String::new(),
         }];
         let join = Join {
+            permits: Vec::new(),
             agent,
             session,
             version: String::new(),
