@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_wire::agent::CallEnd;
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -137,7 +138,10 @@ pub(crate) fn is_reset(error: &std::io::Error) -> bool {
 
 /// Whether this host decided that no connection can be made: no packet has left.
 pub(crate) fn is_local(error: &std::io::Error) -> bool {
+    // Of these the host has run out: descriptors of the process or of all, memory for sockets.
+    let spent = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
+        || Errno::from_io_error(error).is_some_and(|errno| spent.contains(&errno))
 }
 
 /// Sends the question and reads until the end, the cap, or an error.
@@ -182,6 +186,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_the_host_has_run_out_of_is_not_the_services_fault() {
+        let is = |errno: Errno| is_local(&io::Error::from(errno));
+        assert!([Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS].into_iter().all(is));
+        assert!(![Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::TIMEDOUT].into_iter().any(is));
+    }
+
     /// How often a listener at 127.0.0.1 is called if the service's name leads to these answers in turn, and how often the
     /// name was looked up.
     async fn connections(answers: &[&[&str]], allow_private: bool, calls: usize) -> (usize, usize) {
@@ -202,7 +213,7 @@ mod tests {
                 max_answer: 100,
                 allow_private,
             };
-            let outcome = make_by(&call, &Judge::default(), lookup).await;
+            let outcome = make_by(&call, &Judge::default(), &Sources::default(), lookup).await;
             assert_ne!(outcome.end, CallEnd::Answered, "nobody answers");
         }
         let mut count = 0;

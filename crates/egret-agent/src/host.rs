@@ -28,7 +28,7 @@ impl Sources {
     /// # Errors
     /// A named address that is not the host's, too many, or none at all.
     pub(crate) fn new(named: Vec<IpNet>, excluded: Vec<IpNet>) -> Result<Self, AgentError> {
-        let sources = Self { named, excluded };
+        let sources = Self::unchecked(named, excluded);
         let unusable = |address: &IpAddr| Some((*address, sources.socket(*address).err()?));
         let found = if let Some(wide) = sources.named.iter().find(|net| count(**net) > MOST) {
             let detail = format!("--egress {wide}: more than {MOST} addresses; name a longer prefix");
@@ -49,6 +49,11 @@ impl Sources {
             1..=MOST => Ok(sources),
             _ => Err(AgentError::Setting(format!("more than {MOST} addresses; name those to call from with --egress"))),
         }
+    }
+
+    /// The same, whatever the host says to them.
+    pub(crate) fn unchecked(named: Vec<IpNet>, excluded: Vec<IpNet>) -> Self {
+        Self { named, excluded }
     }
 
     /// Those there are now.
@@ -134,9 +139,10 @@ fn discovered() -> Result<Vec<IpAddr>, AgentError> {
     Ok(addresses)
 }
 
-/// Every address of this host's interfaces, as far as they can be read.
-pub(crate) fn own_addresses() -> Vec<IpAddr> {
-    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
+/// Every address of this host's interfaces; `None`: they cannot be read now.
+pub(crate) fn own_addresses() -> Option<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    Some(interfaces.iter().map(if_addrs::Interface::ip).collect())
 }
 
 /// The source address that the host's routes choose; nothing is sent.

@@ -1,5 +1,6 @@
 //! Who this agent is: a key that never leaves the host, and the id its coordinator gave it.
 
+use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -32,6 +33,14 @@ pub(crate) struct Membership {
 
 fn plain() -> String {
     PLAIN.to_owned()
+}
+
+/// The membership that a state dir holds, if its agent has joined.
+pub(crate) fn membership(dir: &Path) -> Result<Option<Membership>, AgentError> {
+    let unreadable =
+        |error: &dyn Display| AgentError::Setting(format!("{MEMBERSHIP_FILE} cannot be read: {error}"));
+    let json = read(&dir.join(MEMBERSHIP_FILE)).map_err(|error| unreadable(&error))?;
+    json.map(|json| serde_json::from_slice(&json).map_err(|error| unreadable(&error))).transpose()
 }
 
 /// The key and, once joined, the membership; both in the state dir.

@@ -10,12 +10,14 @@
 //! - `books`: what was counted; `journal`: the same on disk, for the next process;
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
+//! - `check`: what would be found at a start;
 //! - `host`: the addresses of this host; `sight`: what they are seen as; `stop`: the wish to stop; `systemd`: word to whoever supervises.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
 
 mod books;
 mod call;
+mod check;
 mod clock;
 mod gate;
 mod host;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use check::{Finding, Verdict, check};
 pub use session::run;
 
 /// How long calls under way may take when an agent is to stop, unless told.

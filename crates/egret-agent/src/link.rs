@@ -37,7 +37,7 @@ const BUFFER: usize = 8 << 10;
 /// What the pin of a token says of a coordinator without TLS.
 pub(crate) const PLAIN: &str = "plain";
 /// What it says of one that the public authorities know.
-const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 
 /// Where the coordinator is, and whom to take for it.
 #[derive(Clone)]
@@ -235,6 +235,19 @@ impl Link {
             .map_err(|_| LinkError::Broken("no handshake within 10 s".to_owned()))?
             .map_err(broken)?;
         Ok((socket, binding))
+    }
+}
+
+/// How a join token says the coordinator is known: `egj1.PIN.ID.SECRET`.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn token_pin(token: &str) -> Result<&str, AgentError> {
+    match token.split('.').collect::<Vec<_>>()[..] {
+        ["egj1", pin, _, _] => Ok(pin),
+        _ => Err(AgentError::NotAllowed(
+            "this is no join token; it looks like egj1.…, and `egret token create` makes one".to_owned(),
+        )),
     }
 }
 

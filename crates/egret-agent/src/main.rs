@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use egret_agent::{AgentError, Options, systemd};
+use egret_agent::{AgentError, Finding, Options, Verdict, systemd};
 use egret_wire::pattern::{MOST_PATTERNS, service_pattern};
 use egret_wire::value::Span;
 use ipnet::IpNet;
@@ -48,6 +48,9 @@ struct Flags {
     /// Log in although something in front of the coordinator ends TLS, as a load balancer does
     #[arg(long)]
     no_channel_binding: bool,
+    /// Look whether an agent could run with these options, print what was found, and do no more
+    #[arg(long)]
+    check: bool,
     /// Services that this host permits, such as whois.*; may be given more than once [default: every one]
     #[arg(long, value_name = "GLOB", value_parser = service_pattern)]
     allow_service: Vec<String>,
@@ -65,8 +68,15 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| "info".into()),
         )
         .init();
+    let is_check = flags.check;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
+        Ok(runtime) if is_check => {
+            match options(flags).and_then(|options| runtime.block_on(look(&options))) {
+                Ok(worst) => return worst,
+                Err(error) => Err(error),
+            }
+        }
         Ok(runtime) => options(flags).and_then(|options| runtime.block_on(run(options))),
         Err(error) => Err(AgentError::Setting(format!("the runtime does not start: {error}"))),
     };
@@ -78,6 +88,27 @@ fn main() -> ExitCode {
         AgentError::Unreachable { .. } => 3,
         AgentError::NotAllowed(_) => 4,
     })
+}
+
+/// Prints what is found, a line each.
+async fn look(options: &Options) -> Result<ExitCode, AgentError> {
+    let findings = egret_agent::check(options).await?;
+    let mut text = String::new();
+    for Finding { what, which, verdict, detail } in &findings {
+        let verdict = match verdict {
+            Verdict::Fit => "ok",
+            Verdict::Amiss | Verdict::Wrong | Verdict::Unreachable => "failed",
+        };
+        text += &format!("{what:<12} {which:<28} {verdict:<7} {detail}\n");
+    }
+    // Nothing can be done about a closed stdout.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::from(match findings.iter().map(|finding| finding.verdict).max() {
+        None | Some(Verdict::Fit) => 0,
+        Some(Verdict::Amiss) => 1,
+        Some(Verdict::Wrong) => 2,
+        Some(Verdict::Unreachable) => 3,
+    }))
 }
 
 /// Runs the agent until the first signal, and lets it finish until the second.

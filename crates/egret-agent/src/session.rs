@@ -22,7 +22,7 @@ use crate::host::{Sources, own_addresses};
 use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
-use crate::link::{Link, LinkError, Wire};
+use crate::link::{Link, LinkError, Wire, token_pin};
 use crate::sight::{LOOK, Seen, Sighting, look};
 use crate::stop::Stop;
 use crate::worker::Worker;
@@ -88,7 +88,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
                 "this agent has not joined yet: give it a token with --token-file or EGRET_TOKEN".to_owned(),
             )
         })?;
-        let pin = pin(token)?;
+        let pin = token_pin(token)?;
         let link = Link::new(&options.coordinator, pin, options.insecure, sources.clone())?;
         tokio::select! {
             biased;
@@ -111,16 +111,6 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
     }
     agent.worker.close();
     ended
-}
-
-/// How a join token says the coordinator is known: `egj1.PIN.ID.SECRET`.
-fn pin(token: &str) -> Result<&str, AgentError> {
-    match token.split('.').collect::<Vec<_>>()[..] {
-        ["egj1", pin, _, _] => Ok(pin),
-        _ => Err(AgentError::NotAllowed(
-            "this is no join token; it looks like egj1.…, and `egret token create` makes one".to_owned(),
-        )),
-    }
 }
 
 /// Joins. The token leaves this host only once the other end has shown that it is the one pinned.
@@ -276,8 +266,11 @@ impl Agent {
                 tracing::warn!("{local} cannot be used: {reason}");
             }
         }
-        let seen = locals.keys().filter_map(|address| address.parse().ok());
-        self.worker.at_home(self.link.addresses().await.into_iter().chain(own_addresses()).chain(seen));
+        let (theirs, own) = (self.link.addresses().await, own_addresses());
+        if let Some(own) = own.filter(|_| !theirs.is_empty()) {
+            let seen = locals.keys().filter_map(|address| address.parse().ok());
+            self.worker.at_home(theirs.into_iter().chain(own).chain(seen));
+        }
         let (mut socket, binding) = self.link.session().await?;
         let challenge: Challenge = match receive(&mut socket).await? {
             CoordinatorMessage::Challenge(challenge) if challenge.coordinator == coordinator => challenge,

@@ -4,6 +4,7 @@
 mod backlog;
 mod bad_input;
 mod cache;
+mod check;
 mod deaths;
 mod drain;
 mod forecast;

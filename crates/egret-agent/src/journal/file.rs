@@ -54,6 +54,12 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
+
+    /// Whether another process has it.
+    pub(crate) fn is_taken(dir: &Path) -> bool {
+        let file = OpenOptions::new().write(true).open(dir.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 /// What an earlier process of this agent left; `None`: nothing.
