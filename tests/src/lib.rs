@@ -246,6 +246,13 @@ impl Rig {
         self.agents.push(agent);
     }
 
+    /// Agents that are started from now on join with a token for these services.
+    pub async fn new_token(&mut self, services: &[&str]) {
+        let services = services.iter().map(ToString::to_string).collect();
+        let request = TokenRequest { uses: 64, services, ..TokenRequest::default() };
+        self.token = self.client.create_token(&request).await.expect("a token can be made").token;
+    }
+
     /// Starts a stopped coordinator again, at the same address.
     pub fn restart(&mut self) {
         let (coordinator, url, _) = Self::serve(self.dir.path(), Some(self.address));

@@ -6,6 +6,7 @@ use egret_core::scope::Scope;
 use egret_lookup::Catalogue;
 use egret_wire::agent::{self, CallQuota, ServicePolicy};
 use egret_wire::api::{QuotaRule, ServiceView};
+use egret_wire::pattern::permits;
 use egret_wire::value::Span;
 
 use crate::config::ServiceConfig;
@@ -54,9 +55,10 @@ impl Services {
         self.configs.iter().map(|config| config.terms.rules()).collect()
     }
 
-    /// What agents are told.
-    pub(crate) fn policies(&self) -> Vec<ServicePolicy> {
-        self.configs.iter().map(policy).collect()
+    /// What an agent is told that may ask those with these patterns.
+    pub(crate) fn policies(&self, patterns: &[String]) -> Vec<ServicePolicy> {
+        let told = self.configs.iter().filter(|config| permits(patterns, config.lookup.id()));
+        told.map(policy).collect()
     }
 
     pub(crate) fn view(&self, service: ServiceId, standing: Standing) -> ServiceView {

@@ -114,6 +114,7 @@ struct Session {
 impl Session {
     /// Makes the agent part of the fleet. Who owns its egresses is on disk before it can ask for work.
     async fn welcome(&mut self, join: Join, epoch: u64) -> Result<(), Closed> {
+        let policies = self.shared.services.policies(&join.agent.services);
         let internal = || Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
         let (reply, welcomed) = oneshot::channel();
         let sent = self.shared.drive.send(DriveMessage::Join(Box::new(join), reply)).await;
@@ -132,7 +133,7 @@ impl Session {
         stored.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
         let welcome = Welcome {
             epoch,
-            services: self.shared.services.policies(),
+            services: policies,
             ledgers: welcomed.ledgers,
             egresses: welcomed.egresses,
             heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),

@@ -67,7 +67,7 @@ impl Drive {
             self.leave(agent, older.0, now);
         }
         let now_ms = wall_ms();
-        let barred = Arc::new(self.barred(&join.permits));
+        let barred = Arc::new(self.barred(&join));
         self.scheduler.handle(Event::Bar { agent, services: (*barred).clone() }, now);
         let mut welcomed =
             Welcomed { rows: Vec::new(), owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
@@ -137,9 +137,10 @@ impl Drive {
         welcomed
     }
 
-    /// The services that none of an agent's patterns permits.
-    fn barred(&self, patterns: &[String]) -> BTreeSet<ServiceId> {
-        self.services.ids().filter(|service| !permits(patterns, self.services.name(*service))).collect()
+    /// The services that its token did not name, or that its host does not permit.
+    fn barred(&self, join: &Join) -> BTreeSet<ServiceId> {
+        let may_ask = |name: &str| permits(&join.agent.services, name) && permits(&join.permits, name);
+        self.services.ids().filter(|service| !may_ask(self.services.name(*service))).collect()
     }
 
     /// An egress that this start of the coordinator has not met: what is known of it is put together.
