@@ -17,6 +17,7 @@ enum Victim {
     Nobody,
     Coordinator,
     Agent,
+    Both,
 }
 
 pub(crate) async fn table() {
@@ -24,7 +25,7 @@ pub(crate) async fn table() {
         "\n| {UNITS} per 60 s, one egress, killed in the middle of a window | sent in 100 s | given up | refused |"
     );
     println!("|---|---|---|---|");
-    let runs = [Victim::Nobody, Victim::Coordinator, Victim::Agent].map(|victim| async move {
+    let runs = [Victim::Nobody, Victim::Coordinator, Victim::Agent, Victim::Both].map(|victim| async move {
         let (sent, refused) = run(victim).await;
         let given_up = u64::from(2 * UNITS).saturating_sub(sent);
         format!("| {victim:?} | {sent} | {given_up} | {refused} |")
@@ -57,6 +58,13 @@ async fn run(victim: Victim) -> (u64, u64) {
         Victim::Agent => {
             rig.agents[0].kill();
             rig.agents.clear();
+            rig.agent(2);
+        }
+        Victim::Both => {
+            rig.coordinator.kill();
+            rig.agents[0].kill();
+            rig.agents.clear();
+            rig.restart();
             rig.agent(2);
         }
     }

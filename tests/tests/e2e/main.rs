@@ -8,7 +8,7 @@ mod check;
 mod deaths;
 mod drain;
 mod forecast;
-mod hosts;
+mod host;
 mod http;
 mod jobs;
 mod keys;
