@@ -332,6 +332,23 @@ mod tests {
         assert_eq!(known(dir.path()), [1]);
     }
 
+    /// `cargo test --release -p egret-agent costs -- --ignored --nocapture` prints it.
+    #[test]
+    #[ignore = "a measurement"]
+    #[allow(clippy::print_stdout, reason = "it is what this is for")]
+    fn what_a_record_costs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(dir.path(), &[]).unwrap();
+        let (count, began) = (1_000_000, std::time::Instant::now());
+        for n in 0..count {
+            journal.write(&leave(n)).unwrap();
+            if journal.is_long() {
+                journal.renew(&[]).unwrap();
+            }
+        }
+        println!("{} ns a record", began.elapsed().as_nanos() / u128::from(count));
+    }
+
     #[test]
     fn a_state_dir_has_one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
