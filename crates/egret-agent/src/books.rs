@@ -89,7 +89,7 @@ impl Books {
         // In this order: a later `now` makes what is remembered younger, which is the strict side.
         let today = restore::Today { boot: boot_name(), at: since_boot(), wall_ms: wall_ms() };
         let mut books = match left {
-            Some(bytes) => restore::restore(&bytes, &today, clock),
+            Some(bytes) => restore::restore(&bytes, &today, clock, clock.now()),
             None => Self::new(clock),
         };
         books.tidy();

@@ -35,6 +35,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a login, or getting rid of one frame, may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<Box<dyn Wire>>;
 /// The addresses of the host, and what they are seen as.
@@ -364,7 +366,7 @@ impl Agent {
             if self.is_done(stop) {
                 tracing::info!("nothing is under way any more; goodbye");
                 // The coordinator may be gone already.
-                let _ = timeout(PATIENCE, socket.close(None)).await;
+                let _ = timeout(GOODBYE, socket.close(None)).await;
                 return End::Stopping;
             }
             let wake_at = self.worker.wake_at().map_or(heard_at + SILENCE, |at| clock.deadline(at));

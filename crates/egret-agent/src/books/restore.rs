@@ -27,10 +27,9 @@ pub(super) struct Today {
     pub(super) wall_ms: u64,
 }
 
-/// The books that a journal tells of, as of now.
-pub(super) fn restore(bytes: &[u8], today: &Today, clock: Clock) -> Books {
+/// The books that a journal tells of, as of `now`, when the clocks show `today`.
+pub(super) fn restore(bytes: &[u8], today: &Today, clock: Clock, now: Instant) -> Books {
     let mut books = Books::new(clock);
-    let now = clock.now();
     let (records, tail) = records(bytes);
     let Some(Record::Begin { version: VERSION, boot }) = records.first() else {
         tracing::error!("the journal cannot be read: this agent remembers nothing, and asks its coordinator");
