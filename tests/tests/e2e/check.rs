@@ -82,7 +82,7 @@ async fn a_check_says_what_is_amiss_and_makes_nothing() {
     };
     let (code, said) = look(&url, &["127.0.0.2"], &[]);
     assert_eq!((code, said.contains("joining needs a token")), (1, true), "{said}");
-    let (code, said) = look(&url, &["127.0.0.2", "127.0.0.3"], &[("EGRET_TOKEN", "t")]);
+    let (code, said) = look(&url, &["127.0.0.2", "127.0.0.3"], &[("EGRET_TOKEN", "egj1.plain.a.b")]);
     assert_eq!((code, said.contains("seen as 127.0.0.3")), (0, true), "{said}");
     assert!(!Path::new(state).exists());
     rig.agent(2);

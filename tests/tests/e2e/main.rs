@@ -8,7 +8,7 @@ mod check;
 mod deaths;
 mod drain;
 mod forecast;
-mod host;
+mod hosts;
 mod http;
 mod jobs;
 mod keys;
