@@ -12,6 +12,9 @@ use egret_wire::value::Span;
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Makes the calls that its egret coordinator grants, from the addresses of this host.
 #[derive(Debug, Parser)]
@@ -61,13 +64,7 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| "info".into()),
-        )
-        .init();
+    log();
     let is_check = flags.check;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
@@ -142,6 +139,17 @@ fn span(text: &str) -> Result<Span, String> {
     text.parse::<Span>().map_err(|error| error.to_string())
 }
 
+/// Logs to stderr what `EGRET_LOG` asks for. Its names are plain targets here: patterns over spans and fields would bring a
+/// third of a megabyte of regular expressions along.
+fn log() {
+    let wanted = std::env::var("EGRET_LOG").ok().and_then(|text| text.parse().ok());
+    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false))
+        .with(wanted)
+        .init();
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     let single = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(|_| single()).map_err(|_| "write a network like 10.0.0.0/8".to_owned())
@@ -175,7 +183,8 @@ fn options(flags: Flags) -> Result<Options, AgentError> {
         excluded: flags.exclude,
         name: flags.name.unwrap_or_else(hostname),
         state_dir: flags.state_dir,
-        token,
+        // An empty file is no token: that is what a unit makes of one that is not needed any more.
+        token: token.filter(|token| !token.is_empty()),
         allow_private: flags.allow_private,
         insecure: flags.insecure,
         channel_binding: !flags.no_channel_binding,
