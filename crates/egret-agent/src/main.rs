@@ -1,5 +1,7 @@
 //! The small binary for each server.
 
+mod log;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,9 +14,6 @@ use egret_wire::value::Span;
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// Makes the calls that its egret coordinator grants, from the addresses of this host.
 #[derive(Debug, Parser)]
@@ -64,7 +63,7 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    log();
+    log::start();
     let is_check = flags.check;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
@@ -137,17 +136,6 @@ async fn run(options: Options) -> Result<(), AgentError> {
 
 fn span(text: &str) -> Result<Span, String> {
     text.parse::<Span>().map_err(|error| error.to_string())
-}
-
-/// Logs to stderr what `EGRET_LOG` asks for. Its names are plain targets here: patterns over spans and fields would bring a
-/// third of a megabyte of regular expressions along.
-fn log() {
-    let wanted = std::env::var("EGRET_LOG").ok().and_then(|text| text.parse().ok());
-    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false))
-        .with(wanted)
-        .init();
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

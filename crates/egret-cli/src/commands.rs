@@ -1,5 +1,6 @@
 //! One module for each command, or for a few that are alike.
 
+pub(crate) mod cloud_init;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod fleet;

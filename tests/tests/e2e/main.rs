@@ -6,6 +6,7 @@ mod bad_input;
 mod cache;
 mod check;
 mod deaths;
+mod deploy;
 mod drain;
 mod forecast;
 mod hosts;

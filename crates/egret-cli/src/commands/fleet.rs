@@ -7,10 +7,11 @@ use egret_wire::api::{AgentView, Liveness, ServiceView, TokenListed, TokenReques
 use egret_wire::value::Span;
 
 use crate::args::span;
+use crate::commands::cloud_init::{CloudInit, Draft};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::screen::sanitize_line;
-use crate::table::{cell, maybe, rule, table, verdict};
+use crate::table::{cell, counted, maybe, rule, table, verdict};
 
 /// The commands of `token`.
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,8 @@ pub(crate) enum TokenCommand {
         /// A service that agents which join with it may ask, such as whois.*; may be repeated [default: every one]
         #[arg(long, value_name = "PATTERN")]
         service: Vec<String>,
+        #[command(flatten)]
+        hosts: CloudInit,
     },
     /// List the tokens; their secrets are not kept
     List,
@@ -193,9 +196,15 @@ fn some(words: &[String]) -> Option<String> {
 /// Makes, lists and takes back tokens.
 pub(crate) async fn token(command: TokenCommand, client: &Client, out: &Out) -> Result<Exit, Failure> {
     match command {
-        TokenCommand::Create { uses, expires_in, tag, service } => {
+        TokenCommand::Create { uses, expires_in, tag, service, hosts } => {
             let request = TokenRequest { uses, expires_in, tags: tag, services: service };
-            create_token(&request, client, out).await
+            match hosts.draft(client.url())? {
+                Some(_) if out.json => Err(Failure::usage(
+                    "--cloud-init prints user-data, which is no JSON; leave one of the two out".to_owned(),
+                )),
+                Some(draft) => create_hosts(&request, &draft, client, out).await,
+                None => create_token(&request, client, out).await,
+            }
         }
         TokenCommand::List => list_tokens(client, out).await,
         TokenCommand::Revoke { id } => {
@@ -228,6 +237,36 @@ fn listed_token(token: &TokenListed) -> Vec<Cell> {
         maybe(some(&token.tags)),
         cell(some(&token.services).unwrap_or_else(|| "any".to_owned())),
     ]
+}
+
+/// The user-data goes to stdout, what to do with it to stderr. A token that no host could use is taken back.
+async fn create_hosts(
+    request: &TokenRequest,
+    draft: &Draft,
+    client: &Client,
+    out: &Out,
+) -> Result<Exit, Failure> {
+    let token = client.create_token(request).await?;
+    if !draft.is_met_by(&token.token) {
+        client.revoke_token(&token.id).await?;
+        let text = format!(
+            "agents would not get in at {}: the coordinator speaks {}",
+            draft.coordinator(),
+            if draft.coordinator().starts_with("http:") {
+                "TLS; write https://"
+            } else {
+                "no TLS; set `tls = {}`"
+            }
+        );
+        return Err(Failure::usage(text));
+    }
+    out.bytes(draft.with(&token.token).as_bytes())?;
+    let hosts = counted(request.uses.into(), "host");
+    out.note(&format!(
+        "user-data for {hosts} until {}; keep it secret till then, or take token {} back",
+        token.expires_at, token.id
+    ));
+    Ok(Exit::Done)
 }
 
 /// The token itself goes to stdout, what to do with it to stderr.
