@@ -2,6 +2,7 @@
 
 use toml::de::DeTable;
 
+use super::TOP;
 use super::error::ConfigError;
 use super::item::Item;
 use super::source::Source;
@@ -73,7 +74,8 @@ fn refusal(name: &str, keys: &Keys) -> String {
     if keys.later.contains(&name) {
         return format!("`{name}` is not supported by this version of egret; remove it");
     }
-    if TOP_ONLY.contains(&name) {
+    // TOML takes it for a service's or a key's when it stands below a `[[…]]`.
+    if TOP.here.contains(&name) {
         return format!("`{name}` belongs at the top of the config file, above every [[…]]; move it there");
     }
     match nearest(name, keys.here) {
@@ -81,18 +83,6 @@ fn refusal(name: &str, keys: &Keys) -> String {
         None => format!("unknown key {}; remove it, or write one of: {}", quoted(name), keys.here.join(", ")),
     }
 }
-
-/// Keys that TOML takes for a service's or a key's when they stand below a `[[…]]`.
-const TOP_ONLY: [&str; 8] = [
-    "listen",
-    "data_dir",
-    "tls",
-    "insecure",
-    "trusted_proxies",
-    "new_egress",
-    "default_deadline",
-    "cache_size",
-];
 
 /// The path of a key in a table.
 fn join(path: &str, key: &str) -> String {
