@@ -2,7 +2,7 @@
 //!
 //! One thread writes with group commits (`writer`, `group`), a second one keeps the log short
 //! (`keeper`), two connections read (`reader`). The rows are in `migrations/`, the statements in the
-//! modules named after what they keep. Claims are absent: a job waits in its line (`waiting`) until it has an outcome.
+//! modules named after what they keep; `inline` does without threads, for simulations. Claims are absent: a job waits in its line (`waiting`) until it has an outcome.
 
 mod answers;
 mod batches;
@@ -11,6 +11,7 @@ mod fleet;
 mod flows;
 mod group;
 mod home;
+mod inline;
 mod jobs;
 mod keeper;
 mod keys;
@@ -28,6 +29,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use egret_core::id::{AgentId, BatchId, JobId};
@@ -76,8 +78,30 @@ impl SqliteStore {
         Ok(Self {
             queue: Some(queue),
             answers_room: answers::ROOM,
-            readers: Arc::new(Readers::new(readers)),
+            readers: Arc::new(Readers::new(readers, None)),
             writer: Some(writer),
+            _home: home,
+        })
+    }
+
+    /// The same without threads, for simulations: writes are committed by a task of the current runtime, questions answered
+    /// where they are asked, each after `pause()`, as if the disk took that long. A runtime that is dropped takes with it
+    /// what was not committed; the host must not crash, since nothing is synced.
+    ///
+    /// # Errors
+    /// As of [`SqliteStore::open`].
+    pub fn open_inline(data_dir: &Path, pause: fn() -> Duration) -> Result<Self, StoreError> {
+        let (home, db) = Home::open(data_dir)?;
+        inline::prepare(&db).map_err(|error| failed(&error))?;
+        let readers = (0..READERS).map(|_| home.reader()).collect::<Result<_, _>>()?;
+        let (queue, inbox) = Queue::new();
+        // Ends with the queue.
+        tokio::spawn(inline::write(db, inbox, pause));
+        Ok(Self {
+            queue: Some(queue),
+            answers_room: answers::ROOM,
+            readers: Arc::new(Readers::new(readers, Some(pause))),
+            writer: None,
             _home: home,
         })
     }

@@ -170,7 +170,7 @@ impl Writer {
 }
 
 /// What waits by now, up to the size of a group, and whether a round has ended.
-fn gather(first: Inbound, inbox: &mut UnboundedReceiver<Inbound>) -> (Vec<Box<dyn Write>>, bool) {
+pub(super) fn gather(first: Inbound, inbox: &mut UnboundedReceiver<Inbound>) -> (Vec<Box<dyn Write>>, bool) {
     let (mut writes, mut total, mut tended) = (Vec::new(), 0, false);
     let mut next = Some(first);
     while let Some(inbound) = next {
