@@ -48,7 +48,7 @@ pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
 
 use crate::cache::Cache;
-use crate::clock::{Clock, wall_ms};
+use crate::clock::Clock;
 use crate::drive::{Airborne, Drive, Message, Waiters};
 use crate::join::Proofs;
 use crate::recorder::Sessions;
@@ -97,7 +97,7 @@ impl Shared {
     fn next_id(&self) -> u64 {
         // A poisoned maker still holds the last id.
         let mut ids = self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ids.next(wall_ms())
+        ids.next(self.clock.wall_ms())
     }
 
     /// Asks the drive, between two of its turns.

@@ -13,7 +13,7 @@ use quick_cache::Weighter;
 use ring::digest::{Context, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::clock::wall_ms;
+use crate::clock::Clock;
 use crate::drive::Job;
 
 /// Bytes of the map; chosen. It is never larger than what the store keeps.
@@ -121,17 +121,18 @@ impl Weighter<Key, Arc<Answered>> for Weight {
 pub(crate) struct Cache {
     front: quick_cache::sync::Cache<Key, Arc<Answered>, Weight>,
     store: Arc<dyn Store>,
+    clock: Clock,
     room: Arc<Semaphore>,
 }
 
 impl Cache {
     /// In front of a store that keeps up to `bytes` of answers.
-    pub(crate) fn new(store: Arc<dyn Store>, bytes: u64) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, bytes: u64, clock: Clock) -> Self {
         let bytes = bytes.min(FRONT);
         // A whois answer has 1 to 4 KiB.
         let items = usize::try_from(bytes >> 11).unwrap_or(0);
         let front = quick_cache::sync::Cache::with_weighter(items, bytes, Weight);
-        Self { front, store, room: Arc::new(Semaphore::new(ROOM)) }
+        Self { front, store, clock, room: Arc::new(Semaphore::new(ROOM)) }
     }
 
     /// Puts an answer in front, unless a newer one is there; the recorder brings it to the store.
@@ -150,7 +151,7 @@ impl Cache {
     /// Looks for an answer to one job, and hands it to the job.
     pub(crate) async fn look(&self, job: &mut Job) {
         let Some(reuse) = job.reuse.filter(Reuse::shares) else { return };
-        job.known = self.recent(&reuse, wall_ms());
+        job.known = self.recent(&reuse, self.clock.wall_ms());
         if job.known.is_some() {
             return;
         }
@@ -161,13 +162,13 @@ impl Cache {
         if let Some(row) = row {
             let answered = Arc::new(Answered::new(row.answered_ms, row.body));
             self.put(reuse.key, &answered);
-            job.known = reuse.takes(&answered, wall_ms()).then_some(answered);
+            job.known = reuse.takes(&answered, self.clock.wall_ms()).then_some(answered);
         }
     }
 
     /// How many of so many questions have an answer that is taken; no answer is read for it.
     pub(crate) async fn known(&self, asked: Vec<Reuse>) -> u64 {
-        let (now_ms, all) = (wall_ms(), asked.len());
+        let (now_ms, all) = (self.clock.wall_ms(), asked.len());
         let in_front = |reuse: &Reuse| {
             self.front.peek(&reuse.key).is_some_and(|answered| reuse.takes(&answered, now_ms))
         };
@@ -204,7 +205,7 @@ impl Cache {
             tracing::warn!("services are asked, since the cache cannot be read: {error}");
             vec![None; asked]
         });
-        let (mut rows, now_ms) = (rows.into_iter(), wall_ms());
+        let (mut rows, now_ms) = (rows.into_iter(), self.clock.wall_ms());
         let mut piece = Vec::with_capacity(items.len().min(asked));
         while let Some(mut item) = items.pop_front() {
             if let Some(reuse) = asks(&mut item) {

@@ -15,15 +15,22 @@ const EPOCH: Instant = Instant::from_micros(400 * 24 * 3600 * 1_000_000);
 pub(crate) struct Clock {
     origin: tokio::time::Instant,
     started_at: Instant,
+    wall: fn() -> u64,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { origin: tokio::time::Instant::now(), started_at: instant(wall_ms()) }
+    /// Starts with this wall clock, in milliseconds since 1970.
+    pub(crate) fn start(wall: fn() -> u64) -> Self {
+        Self { origin: tokio::time::Instant::now(), started_at: instant(wall()), wall }
     }
 
     pub(crate) fn now(self) -> Instant {
         self.started_at + self.origin.elapsed()
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub(crate) fn wall_ms(self) -> u64 {
+        (self.wall)()
     }
 
     /// The runtime's name for an instant, to wait for.
@@ -42,7 +49,7 @@ pub(crate) fn millis(at: Instant) -> u64 {
     u64::try_from(at.since(EPOCH).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The wall clock, in milliseconds since 1970.
+/// The host's wall clock, in milliseconds since 1970.
 pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

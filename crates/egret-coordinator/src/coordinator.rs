@@ -24,6 +24,7 @@ use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
 use crate::join::Proofs;
 use crate::recorder::{QUEUE, Recorder};
 use crate::seal::Seals;
+use crate::server::Listener;
 use crate::services::Services;
 use crate::session::Outgoing;
 use crate::{identity, server, tls};
@@ -65,6 +66,17 @@ impl From<StoreError> for StartError {
     }
 }
 
+/// What a coordinator has of the world around it.
+#[derive(Debug)]
+pub struct Surroundings<L> {
+    /// Where agents and callers come in.
+    pub listener: L,
+    /// What it remembers, in the data dir of its configuration.
+    pub store: SqliteStore,
+    /// The wall clock, in milliseconds since 1970.
+    pub wall_ms: fn() -> u64,
+}
+
 /// A running coordinator.
 pub struct Coordinator {
     url: String,
@@ -82,9 +94,22 @@ impl Coordinator {
     /// An unusable data dir or address.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listener = listen(config.listen).await?;
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&config.data_dir)?.with_answers_room(config.cache_size));
-        let cache = Arc::new(Cache::new(Arc::clone(&store), config.cache_size));
+        let store = SqliteStore::open(&config.data_dir)?;
+        Self::start_in(Surroundings { listener, store, wall_ms }, config).await
+    }
+
+    /// The same with what is given; [`Config::listen`] is not looked at.
+    ///
+    /// # Errors
+    /// An unusable data dir.
+    pub async fn start_in<L: Listener>(
+        surroundings: Surroundings<L>,
+        config: Config,
+    ) -> Result<Self, StartError> {
+        let Surroundings { listener, store, wall_ms } = surroundings;
+        let clock = Clock::start(wall_ms);
+        let store: Arc<dyn Store> = Arc::new(store.with_answers_room(config.cache_size));
+        let cache = Arc::new(Cache::new(Arc::clone(&store), config.cache_size, clock));
         let id = identity::coordinator_id(&config.data_dir).map_err(StartError::Data)?;
         let address =
             listener.local_addr().map_err(|reason| StartError::Listen { listen: config.listen, reason })?;
@@ -94,11 +119,10 @@ impl Coordinator {
                 "INSECURE: plain HTTP on {address}; whoever listens in can read keys, tokens and answers, and forge them"
             );
         }
-        let Start { number, last_id } = store.begin(wall_ms()).await?;
+        let Start { number, last_id } = store.begin(clock.wall_ms()).await?;
         let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
         let api_keys = config.api_keys;
         let services = Arc::new(Services::new(config.services).map_err(StartError::Data)?);
-        let clock = Clock::start();
         let (inbox, messages) = mpsc::channel(INBOX);
         let (finished, queue) = mpsc::channel(QUEUE);
         let (safe, safe_jobs) = mpsc::unbounded_channel();
@@ -274,8 +298,9 @@ async fn give_up(shared: &Shared, flow: &Arc<Flow>) -> Result<(), StartError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let ended =
-            rows.iter().filter_map(|row| api::reopen(&shared.services, row).err()).collect::<Vec<_>>();
+        let now_ms = shared.clock.wall_ms();
+        let reopened = rows.iter().map(|row| api::reopen(&shared.services, row, now_ms));
+        let ended = reopened.filter_map(Result::err).collect::<Vec<_>>();
         if ended.is_empty() {
             return Ok(());
         }

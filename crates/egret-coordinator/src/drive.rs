@@ -47,7 +47,7 @@ pub(crate) use views::{AgentLive, Live};
 pub(crate) use welcome::{Join, Welcomed};
 
 use crate::cache::{Answered, Cache, Key};
-use crate::clock::{Clock, wall_ms};
+use crate::clock::Clock;
 use crate::config::NewEgress;
 use crate::recorder::{Finished, Sessions};
 use crate::services::Services;
@@ -350,14 +350,14 @@ impl Drive {
                     return;
                 };
                 connected.credit = connected.credit.saturating_add(grants);
-                connected.seen = (now, wall_ms());
+                connected.seen = (now, self.clock.wall_ms());
                 self.scheduler.handle(Event::Credit { agent, grants }, now);
             }
             Message::Clock { agent, session, shown_us } => {
                 let connected = self.fleet.agents.get_mut(&agent).filter(|a| a.session == session);
                 if let Some(connected) = connected {
                     connected.clock = Some((shown_us, now));
-                    connected.seen = (now, wall_ms());
+                    connected.seen = (now, self.clock.wall_ms());
                 }
             }
             Message::Join(join, reply) => {
@@ -369,7 +369,7 @@ impl Drive {
             Message::Leave { agent, session } => self.leave(agent, session, now),
             Message::Heard(agent) => {
                 if let Some(connected) = self.fleet.agents.get_mut(&agent) {
-                    connected.seen = (now, wall_ms());
+                    connected.seen = (now, self.clock.wall_ms());
                 }
             }
             Message::Ask(ask) => ask(self, now),
@@ -449,7 +449,7 @@ impl Drive {
             egress: state.address.clone(),
             agent: state.owner_name.clone(),
             outcome: AttemptOutcome::Lost,
-            sent_at: Time(wall_ms()),
+            sent_at: Time(self.clock.wall_ms()),
             took_ms: 0,
             bytes: 0,
             detail: Some("the agent was not heard of again".to_owned()),
@@ -496,7 +496,7 @@ impl Drive {
         self.scheduler.handle(Event::Withdraw(job), now);
         self.left_flow(open.flow, job, true, now);
         self.leave_flight(open, running, now);
-        let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: wall_ms(), body });
+        let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: self.clock.wall_ms(), body });
         if let Some((_, waiter)) = self.waiters.remove(&job) {
             // Whoever waited may have given up.
             let _ = waiter.send(Arc::clone(&outcome));

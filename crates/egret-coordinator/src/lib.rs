@@ -32,4 +32,5 @@ mod services;
 mod session;
 mod tls;
 
-pub use coordinator::{Coordinator, StartError};
+pub use coordinator::{Coordinator, StartError, Surroundings};
+pub use server::Listener;

@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::api::Shared;
-use crate::clock::wall_ms;
 use crate::drive::Join;
 use crate::identity::random_text;
 use crate::join::is_signed;
@@ -71,7 +70,7 @@ pub(crate) async fn login(
     }
     let mut addresses = Vec::with_capacity(hello.egresses.len());
     for claim in hello.egresses {
-        if !shared.proofs.accept(&claim.address, &claim.proof, wall_ms()) {
+        if !shared.proofs.accept(&claim.address, &claim.proof, shared.clock.wall_ms()) {
             return Err(Closed {
                 code: 1008,
                 reason: format!("the proof of {} does not hold; prove it again", claim.address),
@@ -126,7 +125,7 @@ async fn only_one(agent: &AgentRow, shown: u64, shared: &Shared) -> Result<u64, 
                 agent.id
             );
             // What is not written down is in the log.
-            if let Ok(commit) = shared.store.note_double(agent.id, wall_ms()).await {
+            if let Ok(commit) = shared.store.note_double(agent.id, shared.clock.wall_ms()).await {
                 let _ = commit.await;
             }
             let reason = "its key is in use elsewhere; give this agent its own state dir and a new token";

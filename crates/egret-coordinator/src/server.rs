@@ -4,6 +4,8 @@
 //! two a connection is shows its first byte.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +41,48 @@ const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Binding(pub(crate) Option<[u8; 32]>);
 
+/// Where connections come from: a port of this host, or of a simulated one.
+pub trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static;
+
+    /// Where it is reached.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// The next connection, and who made it.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// The first byte of a connection, which is still to be read; `None`: it has ended without one.
+    fn first(stream: &mut Self::Stream) -> impl Future<Output = io::Result<Option<u8>>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        // Without it small answers wait for the client's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, peer))
+    }
+
+    async fn first(stream: &mut TcpStream) -> io::Result<Option<u8>> {
+        let mut first = [0];
+        let length = stream.peek(&mut first).await?;
+        Ok(first.get(..length).and_then(|read| read.first().copied()))
+    }
+}
+
 /// Serves until `stop` turns true, then lets the exchanges under way end.
-pub(crate) async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve<L: Listener>(
+    listener: L,
     router: Router,
     tls: Option<TlsAcceptor>,
     mut stop: watch::Receiver<bool>,
@@ -58,7 +99,7 @@ pub(crate) async fn serve(
         let Some((stream, peer, permit)) = accepted else { continue };
         let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, peer, router, tls, stop).await;
+            connection::<L>(stream, peer, router, tls, stop).await;
             drop(permit);
         });
     }
@@ -68,10 +109,10 @@ pub(crate) async fn serve(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(L::Stream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
@@ -84,28 +125,25 @@ async fn accept(
     }
 }
 
-async fn connection(
-    mut stream: TcpStream,
+async fn connection<L: Listener>(
+    mut stream: L::Stream,
     peer: SocketAddr,
     router: Router,
     tls: Option<TlsAcceptor>,
     stop: watch::Receiver<bool>,
 ) {
-    // Without it small answers wait for the client's acknowledgement.
-    let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return speak(stream, peer, Binding(None), router, stop).await };
-    let mut first = [0];
-    match timeout(HEADER, stream.peek(&mut first)).await {
-        Ok(Ok(1)) if first[0] == HANDSHAKE => {
+    match timeout(HEADER, L::first(&mut stream)).await {
+        Ok(Ok(Some(HANDSHAKE))) => {
             // Whoever does not come through is a stranger, or has a certificate of ours that is another's: it says so itself.
             let Ok(Ok(stream)) = timeout(HEADER, tls.accept(stream)).await else { return };
             let binding = Binding(egret_tls::binding(stream.get_ref().1));
             speak(stream, peer, binding, router, stop).await;
         }
-        Ok(Ok(1)) if peer.ip().to_canonical().is_loopback() => {
+        Ok(Ok(Some(_))) if peer.ip().to_canonical().is_loopback() => {
             speak(stream, peer, Binding(None), router, stop).await;
         }
-        Ok(Ok(1)) => {
+        Ok(Ok(Some(_))) => {
             let _ = timeout(HEADER, stream.write_all(SPEAK_TLS)).await;
             // It may not have been read when the connection is reset over what was not read here: no more can be done.
             let _ = timeout(HEADER, stream.shutdown()).await;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use super::{Failure, Shared};
 use crate::cache::{Key, OLDEST, Reuse};
-use crate::clock::{instant, wall_ms};
+use crate::clock::instant;
 use crate::drive::{Job, Progress};
 use crate::services::{Services, protocol};
 
@@ -78,7 +78,7 @@ pub(crate) fn accept(
     check_labels(&request)?;
     check_age(&request)?;
     let egress = wish(request.egress.as_ref())?;
-    let now_ms = wall_ms();
+    let now_ms = shared.clock.wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
     let step = shared.services.catalogue.plan(
         kind(request.lookup),
@@ -134,7 +134,7 @@ pub(crate) fn release(shared: &Shared, count: usize) {
 ///
 /// # Errors
 /// Its end, if it cannot be asked any more: the service is gone, or the row is damaged.
-pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRow> {
+pub(crate) fn reopen(services: &Services, row: &JobRow, now_ms: u64) -> Result<Job, OutcomeRow> {
     let planned =
         serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
             let plan =
@@ -146,7 +146,7 @@ pub(crate) fn reopen(services: &Services, row: &JobRow) -> Result<Job, OutcomeRo
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
-        OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: wall_ms(), body }
+        OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: now_ms, body }
     })?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
     let reuse = reuse(services, service, &row.flow.egress, spec.max_age, &step.question);

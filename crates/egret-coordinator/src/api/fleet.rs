@@ -24,7 +24,6 @@ use egret_wire::value::Time;
 use super::batches::paging;
 use super::origin::origin;
 use super::{Failure, Shared, not_found};
-use crate::clock::wall_ms;
 use crate::config::service_pattern;
 use crate::drive::{AgentLive, Drive, Standing};
 use crate::server::Binding;
@@ -215,7 +214,7 @@ pub(crate) async fn revoke_token(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    let is_known = shared.store.revoke_token(id.clone(), wall_ms()).await?.await?;
+    let is_known = shared.store.revoke_token(id.clone(), shared.clock.wall_ms()).await?.await?;
     if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(not_found("join token", &id)) }
 }
 
@@ -226,7 +225,7 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Failure> {
     let unknown = || not_found("agent", &id);
     let agent: AgentId = id.parse().map_err(|_| unknown())?;
-    if !shared.store.revoke_agent(agent, wall_ms()).await?.await? {
+    if !shared.store.revoke_agent(agent, shared.clock.wall_ms()).await?.await? {
         return Err(unknown());
     }
     shared.ask(move |drive, now| drive.revoke(agent, now)).await?;
@@ -254,7 +253,7 @@ pub(crate) async fn create_token(shared: &Shared, request: TokenRequest) -> Resu
         return Err(invalid("/services", &why));
     }
     let life_ms = u64::try_from(request.expires_in.0.as_millis()).unwrap_or(u64::MAX);
-    let expires_ms = wall_ms().saturating_add(life_ms);
+    let expires_ms = shared.clock.wall_ms().saturating_add(life_ms);
     let internal = |detail: String| Problem::new(Code::Internal, detail);
     let (token, row) = join::new_token(&shared.pin, request, expires_ms).map_err(internal)?;
     let id = row.id.clone();
@@ -289,7 +288,7 @@ pub(crate) async fn enrol(State(shared): State<Arc<Shared>>, body: Bytes) -> Res
         agent: AgentId(shared.next_id()),
         name: name.to_owned(),
         public_key,
-        now_ms: wall_ms(),
+        now_ms: shared.clock.wall_ms(),
     });
     match enrolment.await?.await? {
         Enrolment::Joined(row) => {
@@ -313,8 +312,10 @@ pub(crate) async fn observe(
         Failure::new(Code::InvalidField, "the X-Forwarded-For of this request names no address")
     })?;
     let address = join::egress_key(address);
-    let proof =
-        shared.proofs.issue(&address, wall_ms()).map_err(|error| Failure::new(Code::Internal, error))?;
+    let proof = shared
+        .proofs
+        .issue(&address, shared.clock.wall_ms())
+        .map_err(|error| Failure::new(Code::Internal, error))?;
     Ok(Json(Observed { address, proof }))
 }
 

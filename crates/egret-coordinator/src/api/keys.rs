@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
 use super::{Failure, Shared, batches, jobs};
-use crate::clock::wall_ms;
 use crate::join::sha256;
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -52,7 +51,7 @@ pub(super) async fn once<F: Future<Output = Result<Response, Failure>>>(
             .at("/Idempotency-Key")
     })?;
     let key = owned(caller.owner(), key);
-    match shared.store.claim_key(key.clone(), sha256(body), object, wall_ms()).await?.await? {
+    match shared.store.claim_key(key.clone(), sha256(body), object, shared.clock.wall_ms()).await?.await? {
         KeyClaim::Fresh => {}
         KeyClaim::InFlight => {
             return Err(Failure::new(

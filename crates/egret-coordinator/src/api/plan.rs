@@ -24,7 +24,6 @@ use super::estimates::played;
 use super::lines::LineReader;
 use super::{Failure, Shared, shown, upload};
 use crate::cache::{Cache, PIECE, Reuse};
-use crate::clock::wall_ms;
 use crate::drive::Foresight;
 use crate::services::{Services, rule};
 
@@ -89,10 +88,10 @@ pub(crate) async fn plan(
     }
     let more = more(query.remove("more").as_deref())?;
     let options = upload::options(&query)?;
-    deadline(&shared, options.deadline, wall_ms())?;
+    deadline(&shared, options.deadline, shared.clock.wall_ms())?;
     check_age(&options)?;
     let count = count(&shared, &caller, &options, body).await?;
-    let at = Time(wall_ms());
+    let at = Time(shared.clock.wall_ms());
     // One at a time: each may be as much work as all services together.
     let _turn = shared.estimates.plans.lock().await;
     let (mut services, mut cached, mut disk_bytes) = (Vec::new(), 0, 0);

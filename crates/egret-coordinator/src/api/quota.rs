@@ -16,7 +16,6 @@ use egret_wire::value::{Span, Time};
 use super::fleet::read;
 use super::jobs::unknown_parameter;
 use super::{Failure, Shared, not_found};
-use crate::clock::wall_ms;
 
 /// Units that may be reported in one go: as many as the largest quota has.
 const MOST_UNITS: u32 = 1_000_000;
@@ -64,7 +63,7 @@ async fn budgets(
         let id = find(shared, &view.service)?;
         view.finish_estimate = shared.estimate(id, view.queued).await?.last();
     }
-    Ok(Json(QuotaView { at: Time(wall_ms()), services }))
+    Ok(Json(QuotaView { at: Time(shared.clock.wall_ms()), services }))
 }
 
 /// `POST /v1/quota/{service}/spend`: on disk before it is answered.
@@ -89,7 +88,7 @@ pub(crate) async fn spend(
     let owners = shared.store.save_egresses(vec![owner]).await?;
     ledgers.await?;
     owners.await?;
-    Ok(Json(QuotaView { at: Time(wall_ms()), services: vec![view] }))
+    Ok(Json(QuotaView { at: Time(shared.clock.wall_ms()), services: vec![view] }))
 }
 
 /// `POST /v1/services/{id}/cool-down`.
@@ -110,7 +109,7 @@ pub(crate) async fn cool_down(
     });
     let (rows, view) = rested.await?.ok_or_else(|| not_found("egress", &egress))?;
     shared.store.save_ledgers(rows).await?.await?;
-    Ok(Json(QuotaView { at: Time(wall_ms()), services: vec![view] }))
+    Ok(Json(QuotaView { at: Time(shared.clock.wall_ms()), services: vec![view] }))
 }
 
 fn find(shared: &Shared, service: &str) -> Result<ServiceId, Failure> {

@@ -19,7 +19,6 @@ use super::batches::{current, parse, seen};
 use super::caller::Caller;
 use super::jobs::unknown_parameter;
 use super::{Failure, Shared, shown};
-use crate::clock::wall_ms;
 use crate::drive::{Job, Message, Progress};
 
 /// Jobs that are taken back together.
@@ -108,13 +107,13 @@ async fn pieces(
 }
 
 async fn piece(shared: &Shared, batch: BatchId, rows: Vec<JobRow>) -> Result<(), Failure> {
-    let now_ms = wall_ms();
+    let now_ms = shared.clock.wall_ms();
     let rows = rows.into_iter().map(|row| renewed(row, now_ms));
     // One that cannot be planned any more stays as it ended.
     let mut jobs: VecDeque<Job> = VecDeque::new();
     let mut places = Vec::new();
     for row in rows {
-        if let Ok(job) = reopen(&shared.services, &row) {
+        if let Ok(job) = reopen(&shared.services, &row, now_ms) {
             places.push((row.id, row.deadline_ms));
             jobs.push_back(job);
         }

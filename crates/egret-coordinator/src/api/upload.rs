@@ -24,7 +24,6 @@ use super::caller::Caller;
 use super::jobs::{read_request, unknown_parameter};
 use super::lines::LineReader;
 use super::{Failure, Shared, batches, keys, shown};
-use crate::clock::wall_ms;
 use crate::drive::{Job, Message, Progress};
 
 /// Jobs that go to the store in one piece.
@@ -170,7 +169,7 @@ struct Receiving {
 
 impl Receiving {
     async fn open(shared: Arc<Shared>, caller: Caller, id: BatchId) -> Result<Self, Failure> {
-        let created_ms = wall_ms();
+        let created_ms = shared.clock.wall_ms();
         let commit =
             shared.store.open_batch(BatchRow { id, owner: caller.owner().to_owned(), created_ms }).await?;
         Ok(Self {

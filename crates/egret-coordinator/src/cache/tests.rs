@@ -5,6 +5,7 @@ use egret_core::time::Instant;
 use egret_store::{Flow, SqliteStore};
 
 use super::*;
+use crate::clock::wall_ms;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -30,7 +31,7 @@ async fn cache(length: usize) -> (Cache, tempfile::TempDir) {
     let store = SqliteStore::open(dir.path()).unwrap();
     let rows = (0..100).step_by(2).map(|n| answered(Duration::ZERO, length).row(key(n))).collect();
     store.save_answers(rows).await.unwrap().await.unwrap();
-    (Cache::new(Arc::new(store), 1 << 20), dir)
+    (Cache::new(Arc::new(store), 1 << 20, Clock::start(wall_ms)), dir)
 }
 
 #[test]
@@ -81,7 +82,7 @@ async fn the_front_is_bounded_in_bytes_and_no_larger_than_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path()).unwrap());
     for (room, most) in [(0, 0), (100_000, 100_000), (u64::MAX, FRONT)] {
-        let cache = Cache::new(Arc::clone(&store), room);
+        let cache = Cache::new(Arc::clone(&store), room, Clock::start(wall_ms));
         (0..2_000).for_each(|n| cache.put(key(n), &answered(Duration::ZERO, 20_000)));
         let (weight, least) = (cache.front.weight(), most / 2);
         assert!((least..=most).contains(&weight), "{weight} of {most}");

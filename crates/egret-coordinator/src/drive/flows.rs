@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::job::{Job, Judged, selector};
 use super::{Drive, MOST_UNWRITTEN, Message};
 use crate::cache::Cache;
-use crate::clock::{instant, millis, wall_ms};
+use crate::clock::{Clock, instant, millis};
 use crate::recorder::Finished;
 use crate::services::Services;
 use crate::session::Outgoing;
@@ -208,7 +208,7 @@ impl Drive {
         }
         let Some(inbox) = &self.inbox else { return };
         let (cache, services) = (Arc::clone(&self.cache), Arc::clone(&self.services));
-        let from = (Arc::clone(&self.store), cache, services);
+        let from = (Arc::clone(&self.store), cache, services, self.clock);
         // One at a time for each flow.
         tokio::spawn(read(from, Arc::clone(&open.flow), (flow, after, most), inbox.clone()));
     }
@@ -228,6 +228,7 @@ impl Drive {
         open.readings += 1;
         let ended = open.ended_meanwhile.take().unwrap_or_default();
         let is_cancelled = open.flow.batch.is_some_and(|batch| self.is_cancelled(batch));
+        let now_ms = self.clock.wall_ms();
         let mut steps = Vec::with_capacity(jobs.len());
         let mut adopted = Vec::new();
         for read in jobs {
@@ -237,7 +238,7 @@ impl Drive {
                 continue;
             }
             match read {
-                Ok(job) if is_cancelled => self.end_stored(flow, cancelled(job.id, job.batch()), now),
+                Ok(job) if is_cancelled => self.end_stored(flow, cancelled(job.id, job.batch(), now_ms), now),
                 Ok(mut job) => {
                     job.flow = flow;
                     let step = job.fresh_step();
@@ -270,7 +271,7 @@ impl Drive {
     /// Looks for the job of a result in the store.
     pub(super) fn fetch(&mut self, agent: AgentId, judged: Judged, readings: Option<u64>, tries: u32) {
         let Some(inbox) = self.inbox.clone() else { return };
-        let (store, services) = (Arc::clone(&self.store), Arc::clone(&self.services));
+        let (store, services, clock) = (Arc::clone(&self.store), Arc::clone(&self.services), self.clock);
         // As many as agents hold results of an earlier start, each over with one reading.
         tokio::spawn(async move {
             let kept = match store.job(JobId(judged.report.attempt.0)).await {
@@ -282,7 +283,7 @@ impl Drive {
                 }
             };
             let row = kept.filter(|kept| kept.outcome.is_none() && !kept.discarded);
-            let job = row.and_then(|kept| crate::api::reopen(&services, &kept.job).ok());
+            let job = row.and_then(|kept| crate::api::reopen(&services, &kept.job, clock.wall_ms()).ok());
             if let Some(inbox) = inbox.upgrade() {
                 let fetched = Fetched { agent, judged, job, readings, tries };
                 // Without a drive the agent offers it again, at the next start.
@@ -417,7 +418,7 @@ impl Drive {
             return false;
         }
         if !self.ending.contains_key(&job) {
-            self.end_stored(id, cancelled(job, flow.batch), now);
+            self.end_stored(id, cancelled(job, flow.batch, self.clock.wall_ms()), now);
             self.left_flow(id, job, false, now);
         }
         true
@@ -440,14 +441,14 @@ impl Drive {
 }
 
 /// The end of a job that was never tried.
-fn cancelled(job: JobId, batch: Option<BatchId>) -> OutcomeRow {
+fn cancelled(job: JobId, batch: Option<BatchId>, ended_ms: u64) -> OutcomeRow {
     let body = serde_json::to_vec(&JobResult::default()).unwrap_or_default();
-    OutcomeRow { job, batch, state: EndState::Cancelled, ended_ms: wall_ms(), body }
+    OutcomeRow { job, batch, state: EndState::Cancelled, ended_ms, body }
 }
 
 /// Reads the next jobs of a flow, however often that takes, and the answers that the cache has to them.
 async fn read(
-    (store, cache, services): (Arc<dyn Store>, Arc<Cache>, Arc<Services>),
+    (store, cache, services, clock): (Arc<dyn Store>, Arc<Cache>, Arc<Services>, Clock),
     line: Arc<Flow>,
     (flow, after, most): (FlowId, Option<Place>, usize),
     inbox: mpsc::WeakSender<Message>,
@@ -463,7 +464,8 @@ async fn read(
             }
         }
     };
-    let mut jobs: VecDeque<_> = rows.iter().map(|row| crate::api::reopen(&services, row)).collect();
+    let mut jobs: VecDeque<_> =
+        rows.iter().map(|row| crate::api::reopen(&services, row, clock.wall_ms())).collect();
     let jobs = cache.next(&mut jobs, |read| read.as_mut().ok()).await;
     // With many answers it reads no further than memory holds them.
     let last = jobs.len().checked_sub(1).and_then(|last| rows.get(last));

@@ -20,7 +20,6 @@ use egret_wire::value::{Span, Time};
 use super::fleet::home;
 use super::job::selector;
 use super::{Drive, views};
-use crate::clock::wall_ms;
 
 /// Answers over which the usual one is smoothed (chosen).
 const SMOOTHING: f64 = 16.0;
@@ -123,7 +122,7 @@ impl Drive {
             takes,
             bytes: usual.bytes as u64,
             now,
-            wall_ms: wall_ms(),
+            wall_ms: self.clock.wall_ms(),
         }
     }
 
@@ -184,7 +183,7 @@ impl Drive {
     fn why_waiting(&self, service: ServiceId, flow: &Flow, wait: Wait, now: Instant) -> Reasons {
         let selector = selector(&flow.egress);
         let mut why = self.stopped(service, &selector, now);
-        let wall = wall_ms();
+        let wall = self.clock.wall_ms();
         if let Some(batch) = flow.batch.filter(|batch| self.is_paused(*batch)) {
             let detail = format!("its batch is paused; POST /v1/batches/{batch}/resume lets it go on");
             why.push(Why { kind: WhyKind::Paused, detail, until: None });
@@ -224,7 +223,7 @@ impl Drive {
         if let Some(outage) = self.scheduler.outage(service) {
             let detail = format!("{name} answers nobody; one call at a time tries whether that is over");
             let until = Some(outage.next_try).filter(|at| *at > now);
-            say(WhyKind::Outage, detail, until.map(|at| ahead(at, now, wall_ms())));
+            say(WhyKind::Outage, detail, until.map(|at| ahead(at, now, self.clock.wall_ms())));
         }
         if !self.fleet.ids().any(|egress| self.fleet.egress(egress).is_up) {
             let detail =

@@ -11,13 +11,12 @@ use egret_wire::agent::{LedgerState, Spent};
 
 use super::fleet::home;
 use super::{Drive, memory};
-use crate::clock::wall_ms;
 use crate::session::Outgoing;
 
 impl Drive {
     /// Writes down the ledgers that changed, and that up to now nothing else did.
     pub(super) async fn checkpoint(&mut self, now: Instant) -> Option<Commit> {
-        let taken_ms = wall_ms();
+        let taken_ms = self.clock.wall_ms();
         let is_clean = self.stopping && self.scheduler.in_flight() == 0;
         let mut rows = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);
@@ -88,13 +87,13 @@ impl Drive {
         if let Some(connected) = self.fleet.agents.get(&agent) {
             let _ = connected.outgoing.try_send(Outgoing::Spent(told));
         }
-        let owner = EgressRow { address, agent, memory, since_ms: wall_ms() };
+        let owner = EgressRow { address, agent, memory, since_ms: self.clock.wall_ms() };
         (self.rows_of(service, egress, now), owner)
     }
 
     /// What is to be written down of a pair and of what it shares.
     pub(crate) fn rows_of(&mut self, service: ServiceId, egress: EgressId, now: Instant) -> Vec<LedgerRow> {
-        let taken_ms = wall_ms();
+        let taken_ms = self.clock.wall_ms();
         self.dirty.insert((service, egress));
         let shared = shared_states(self.scheduler.shares(service, egress), now);
         let mut rows: Vec<LedgerRow> =

@@ -14,7 +14,6 @@ use egret_wire::value::Time;
 
 use super::Drive;
 use super::job::{Judged, Next, Silence, answer_of, outcome, settlement};
-use crate::clock::wall_ms;
 use crate::session::Outgoing;
 
 impl Drive {
@@ -29,7 +28,7 @@ impl Drive {
             }
         }
         if let Some(connected) = self.fleet.agents.get_mut(&agent) {
-            connected.seen = (now, wall_ms());
+            connected.seen = (now, self.clock.wall_ms());
             if !safe.is_empty() {
                 // Lost with the session if it is stuck; the agent offers them again, and they are acknowledged again.
                 let _ = connected.outgoing.try_send(Outgoing::Ack(safe));
@@ -168,7 +167,9 @@ impl Drive {
             egress: state.address.clone(),
             agent: state.owner_name.clone(),
             outcome: outcome(judged),
-            sent_at: Time(wall_ms().saturating_sub(report.since_ms).saturating_sub(report.took_ms)),
+            sent_at: Time(
+                self.clock.wall_ms().saturating_sub(report.since_ms).saturating_sub(report.took_ms),
+            ),
             took_ms: report.took_ms,
             bytes: report.answer.0.len() as u64,
             detail: report.detail.clone(),

@@ -16,7 +16,6 @@ use egret_wire::value::Time;
 use super::flights::{Joined, Rank};
 use super::{Drive, Job, MOST_UNWRITTEN};
 use crate::cache::{Answered, Key};
-use crate::clock::wall_ms;
 use crate::recorder::Finished;
 
 impl Drive {
@@ -25,7 +24,7 @@ impl Drive {
     pub(super) fn asks(&mut self, job: JobId, now: Instant) -> bool {
         let Some(open) = self.jobs.get_mut(&job) else { return false };
         // What has come since the cache was asked is in its front.
-        let recent = || open.reuse.and_then(|reuse| self.cache.recent(&reuse, wall_ms()));
+        let recent = || open.reuse.and_then(|reuse| self.cache.recent(&reuse, self.clock.wall_ms()));
         if let Some(answered) = open.known.take().or_else(recent) {
             self.answers.push_back((job, answered));
             return false;
@@ -106,7 +105,7 @@ impl Drive {
         report: Option<(AgentId, Attempt)>,
         now: Instant,
     ) {
-        let wall = wall_ms();
+        let wall = self.clock.wall_ms();
         let answered_ms = wall.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let answered_at = Some(Time(answered_ms));
         let result = JobResult { answer: Some(answer.clone()), answered_at, ..JobResult::default() };

@@ -6,6 +6,7 @@ mod sharing;
 mod stories;
 
 use super::*;
+use crate::clock::wall_ms;
 use crate::config::Config;
 use egret_store::{AgentRow, EgressRow, LedgerRow, SqliteStore};
 use egret_wire::agent::{CallEnd, LedgerEntry, LedgerState, LogState, Report};
@@ -37,8 +38,8 @@ impl Stage {
             memory,
             new_egress: NewEgress::Fresh,
             start: 2,
-            clock: Clock::start(),
-            cache: Arc::new(Cache::new(Arc::clone(&store), 1 << 20)),
+            clock: Clock::start(wall_ms),
+            cache: Arc::new(Cache::new(Arc::clone(&store), 1 << 20, Clock::start(wall_ms))),
             store,
             recorder,
             waiters: Arc::new(DashMap::new()),

@@ -12,7 +12,6 @@ use egret_wire::api::{AttemptView, BudgetView, HeldBy, JobState, ServiceQuota};
 use egret_wire::value::Time;
 
 use super::Drive;
-use crate::clock::wall_ms;
 use crate::services::rule;
 
 /// Checkpoints, two seconds apart, over which the utilisation is smoothed (chosen: about a minute).
@@ -118,7 +117,7 @@ impl Drive {
         of: &Budget<'_>,
         now: Instant,
     ) -> Vec<BudgetView> {
-        let wall = wall_ms();
+        let wall = self.clock.wall_ms();
         let time =
             |at: Instant| Time(wall + u64::try_from(at.since(now).as_micros().div_ceil(1_000)).unwrap_or(0));
         let next_at = match of.ready {

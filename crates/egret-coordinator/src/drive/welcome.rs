@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 
 use super::fleet::{Egress, home};
 use super::{Connected, Drive, memory};
-use crate::clock::wall_ms;
 use crate::config::NewEgress;
 use crate::session::Outgoing;
 
@@ -66,7 +65,7 @@ impl Drive {
             let _ = older.1.try_send(Outgoing::Replaced);
             self.leave(agent, older.0, now);
         }
-        let now_ms = wall_ms();
+        let now_ms = self.clock.wall_ms();
         let barred = Arc::new(self.barred(&join));
         self.scheduler.handle(Event::Bar { agent, services: (*barred).clone() }, now);
         let mut welcomed =
@@ -145,7 +144,7 @@ impl Drive {
 
     /// An egress that this start of the coordinator has not met: what is known of it is put together.
     fn first_sight(&mut self, address: &str, shown: Option<u64>, join: &Join, now: Instant) -> EgressId {
-        let now_ms = wall_ms();
+        let now_ms = self.clock.wall_ms();
         let owner = self.memory.owner(address).map(|row| (row.agent, row.memory));
         let (agent, memory) = owner.unwrap_or((join.agent.id, 0));
         let egress = self.fleet.add(Egress {
@@ -216,7 +215,7 @@ impl Drive {
     /// keep is a quota that is new: it counts from now on. Since the last checkpoint no more was spent than the shared
     /// quota lets through, and no more than all that share it may spend by themselves.
     fn remember_shared(&mut self, address: &str, tags: &[String], now: Instant) {
-        let now_ms = wall_ms();
+        let now_ms = self.clock.wall_ms();
         for service in self.services.ids().collect::<Vec<_>>() {
             let name = self.services.name(service).to_owned();
             for (scope, limits) in self.scheduler.rules(service).wide.clone() {
