@@ -18,7 +18,7 @@ use egret_wire::agent::{
 };
 
 use crate::AgentError;
-use crate::clock::{Clock, boot_name, micros, since_boot, wall_ms};
+use crate::clock::{Clock, micros};
 use crate::gate::Gate;
 use crate::journal::{self, How, Journal, Record};
 
@@ -87,13 +87,13 @@ impl Books {
         };
         let left = journal::read(dir).map_err(unusable)?;
         // In this order: a later `now` makes what is remembered younger, which is the strict side.
-        let today = restore::Today { boot: boot_name(), at: since_boot(), wall_ms: wall_ms() };
+        let today = restore::Today { boot: clock.boot_name(), at: clock.boot(), wall_ms: clock.wall_ms() };
         let mut books = match left {
             Some(bytes) => restore::restore(&bytes, &today, clock, clock.now()),
             None => Self::new(clock),
         };
         books.tidy();
-        books.journal = Some(Journal::begin(dir, &books.records()).map_err(unusable)?);
+        books.journal = Some(Journal::begin(dir, &books.records(), clock).map_err(unusable)?);
         Ok(books)
     }
 
@@ -303,7 +303,7 @@ impl Books {
         for service in self.services.values() {
             records.push(Record::Policy(service.policy.clone()));
         }
-        let at = since_boot();
+        let at = self.clock.boot();
         for ((service, egress), gate) in &self.gates {
             let (pair, service, egress) = (gate.pair, service.clone(), egress.clone());
             records.push(Record::Pair { pair, service, egress });

@@ -8,12 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use egret_wire::agent::CallEnd;
 use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::host::Sources;
+use crate::host::{DialError, Sources};
 use crate::judge::Judge;
 use crate::resolve;
+use crate::simulated::Wire;
 
 /// The longest whois question, in bytes (chosen: twice the longest target).
 const LONGEST_QUESTION: usize = 2_048;
@@ -117,16 +117,14 @@ enum Dial {
     Reset(String),
 }
 
-async fn connect(sources: &Sources, from: IpAddr, address: SocketAddr) -> Result<TcpStream, Dial> {
-    let local = |error: std::io::Error| Dial::Local(format!("{from} cannot be used as a source: {error}"));
-    let socket = sources.socket(from).map_err(local)?;
-    socket.connect(address).await.map_err(|error| {
-        let said = format!("{address} from {from}: {error}");
-        match error {
-            error if is_local(&error) => local(error),
-            error if is_reset(&error) => Dial::Reset(said),
-            _ => Dial::Remote(said),
-        }
+async fn connect(sources: &Sources, from: IpAddr, address: SocketAddr) -> Result<Box<dyn Wire>, Dial> {
+    let local = |error: io::Error| Dial::Local(format!("{from} cannot be used as a source: {error}"));
+    let said = |error: &io::Error| format!("{address} from {from}: {error}");
+    sources.dial(Some(from), address).await.map_err(|error| match error {
+        DialError::Local(error) => local(error),
+        DialError::Remote(error) if is_local(&error) => local(error),
+        DialError::Remote(error) if is_reset(&error) => Dial::Reset(said(&error)),
+        DialError::Remote(error) => Dial::Remote(said(&error)),
     })
 }
 
@@ -145,7 +143,7 @@ pub(crate) fn is_local(error: &std::io::Error) -> bool {
 }
 
 /// Sends the question and reads until the end, the cap, or an error.
-async fn exchange(mut stream: TcpStream, call: &Call, answer: &mut Vec<u8>) -> (CallEnd, Option<String>) {
+async fn exchange(mut stream: Box<dyn Wire>, call: &Call, answer: &mut Vec<u8>) -> (CallEnd, Option<String>) {
     // A remote may refuse by closing before it reads: what it said is still to be read.
     let written = stream.write_all(&call.question).await;
     let mut buffer = [0u8; 8 << 10];

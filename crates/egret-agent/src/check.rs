@@ -120,7 +120,7 @@ async fn look_from(address: IpAddr, link: &Link, sources: &Sources) -> Finding {
         verdict,
         detail: one_line(&detail),
     };
-    if let Err(error) = sources.socket(address) {
+    if let Err(error) = sources.check(address) {
         return finding(Verdict::Wrong, format!("{error}; name an address of this host"));
     }
     match link.post::<Observed>("/agent/v1/observe", &serde_json::json!({}), Some(address)).await {

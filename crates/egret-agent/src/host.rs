@@ -1,5 +1,6 @@
 //! The addresses of this host that calls can leave from.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::{IpNet, Ipv6Net};
@@ -8,6 +9,7 @@ use tokio::net::TcpSocket;
 
 use crate::AgentError;
 use crate::judge::is_public;
+use crate::simulated::{Stage, Wire};
 
 /// Addresses that one agent may claim; the coordinator takes no more.
 const MOST: usize = 1_024;
@@ -20,6 +22,15 @@ pub(crate) struct Sources {
     /// Addresses, and networks that are routed to this host; empty: whatever the host has.
     named: Vec<IpNet>,
     excluded: Vec<IpNet>,
+    stage: Stage,
+}
+
+/// Why there is no connection.
+pub(crate) enum DialError {
+    /// There is no socket with that address; nothing has left.
+    Local(io::Error),
+    /// What came of dialling.
+    Remote(io::Error),
 }
 
 impl Sources {
@@ -27,9 +38,9 @@ impl Sources {
     ///
     /// # Errors
     /// A named address that is not the host's, too many, or none at all.
-    pub(crate) fn new(named: Vec<IpNet>, excluded: Vec<IpNet>) -> Result<Self, AgentError> {
-        let sources = Self::unchecked(named, excluded);
-        let unusable = |address: &IpAddr| Some((*address, sources.socket(*address).err()?));
+    pub(crate) fn new(named: Vec<IpNet>, excluded: Vec<IpNet>, stage: Stage) -> Result<Self, AgentError> {
+        let sources = Self { stage, ..Self::unchecked(named, excluded) };
+        let unusable = |address: &IpAddr| Some((*address, sources.check(*address).err()?));
         let found = if let Some(wide) = sources.named.iter().find(|net| count(**net) > MOST) {
             let detail = format!("--egress {wide}: more than {MOST} addresses; name a longer prefix");
             return Err(AgentError::Setting(detail));
@@ -53,7 +64,7 @@ impl Sources {
 
     /// The same, whatever the host says to them.
     pub(crate) fn unchecked(named: Vec<IpNet>, excluded: Vec<IpNet>) -> Self {
-        Self { named, excluded }
+        Self { named, excluded, stage: None }
     }
 
     /// Those there are now.
@@ -78,11 +89,44 @@ impl Sources {
         self.named.iter().filter(|net| !is_one(net)).any(|net| net.contains(&address))
     }
 
-    /// A socket that dials from an address.
+    /// Whether calls can leave from an address.
     ///
     /// # Errors
     /// The host does not have it, or has no sockets left.
-    pub(crate) fn socket(&self, from: IpAddr) -> std::io::Result<TcpSocket> {
+    pub(crate) fn check(&self, from: IpAddr) -> io::Result<()> {
+        if self.stage.is_some() { Ok(()) } else { self.socket(from).map(drop) }
+    }
+
+    /// Connects, from an address that the host chooses if none is given.
+    pub(crate) async fn dial(
+        &self,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+    ) -> Result<Box<dyn Wire>, DialError> {
+        if let Some(host) = self.stage {
+            return host.dial(from, to).await.map_err(DialError::Remote);
+        }
+        let socket = match from {
+            Some(from) => self.socket(from),
+            None if to.is_ipv4() => TcpSocket::new_v4(),
+            None => TcpSocket::new_v6(),
+        };
+        let stream = socket.map_err(DialError::Local)?.connect(to).await.map_err(DialError::Remote)?;
+        // Without it what is said in small pieces waits for the other end's acknowledgements.
+        let _ = stream.set_nodelay(true);
+        Ok(Box::new(stream))
+    }
+
+    /// Every address of this host's interfaces; `None`: they cannot be read now.
+    pub(crate) fn own_addresses(&self) -> Option<Vec<IpAddr>> {
+        match self.stage {
+            Some(_) => Some(self.named.iter().map(IpNet::addr).collect()),
+            None => own_addresses(),
+        }
+    }
+
+    /// A socket that dials from an address.
+    fn socket(&self, from: IpAddr) -> io::Result<TcpSocket> {
         let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if self.is_free(from) {
             match from {
@@ -139,8 +183,7 @@ fn discovered() -> Result<Vec<IpAddr>, AgentError> {
     Ok(addresses)
 }
 
-/// Every address of this host's interfaces; `None`: they cannot be read now.
-pub(crate) fn own_addresses() -> Option<Vec<IpAddr>> {
+fn own_addresses() -> Option<Vec<IpAddr>> {
     let interfaces = if_addrs::get_if_addrs().ok()?;
     Some(interfaces.iter().map(if_addrs::Interface::ip).collect())
 }
@@ -186,7 +229,7 @@ mod tests {
     async fn what_is_named_is_checked_and_what_is_excluded_is_left_out() {
         let refused = |named: &[&str], excluded: &[&str]| {
             let nets = |texts: &[&str]| texts.iter().map(|text| net(text)).collect();
-            Sources::new(nets(named), nets(excluded))
+            Sources::new(nets(named), nets(excluded), None)
                 .map(|sources| sources.current().unwrap())
                 .map_err(|e| e.to_string())
         };

@@ -11,7 +11,8 @@
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
 //! - `check`: what would be found at a start;
-//! - `host`: the addresses of this host; `sight`: what they are seen as; `stop`: the wish to stop; `systemd`: word to whoever supervises.
+//! - `host`: the addresses of this host; `sight`: what they are seen as; `stop`: the wish to stop; `systemd`: word to whoever supervises;
+//! - `simulated`: what stands in for the host where there is none.
 //!
 //! Absent: classification, planning, retries. Those live with the coordinator.
 
@@ -30,6 +31,7 @@ mod outbox;
 mod resolve;
 mod session;
 mod sight;
+mod simulated;
 mod stop;
 pub mod systemd;
 mod worker;
@@ -40,7 +42,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use check::{Finding, Verdict, check};
-pub use session::run;
+pub use session::{run, simulate};
+pub use simulated::{Dialling, Simulated, Wire};
 
 /// How long calls under way may take when an agent is to stop, unless told.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

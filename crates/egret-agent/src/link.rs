@@ -17,15 +17,14 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::AgentError;
-use crate::host::Sources;
+use crate::host::{DialError, Sources};
+use crate::simulated::Wire;
 
 /// How long connecting and one exchange may take (chosen: a slow link, not a dead one).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,11 +47,6 @@ pub(crate) struct Link {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     sources: Sources,
 }
-
-/// A connection, plain or not.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// The session's connection, and what RFC 9266 makes of it.
 pub(crate) type Session = (WebSocketStream<Box<dyn Wire>>, Option<[u8; 32]>);
@@ -117,7 +111,7 @@ impl Link {
     /// A connection, and what RFC 9266 makes of it.
     async fn connect(&self, from: Option<IpAddr>) -> Result<(Box<dyn Wire>, Option<[u8; 32]>), LinkError> {
         let stream = self.dial(from).await?;
-        let Some((connector, name)) = &self.tls else { return Ok((Box::new(stream), None)) };
+        let Some((connector, name)) = &self.tls else { return Ok((stream, None)) };
         let shaken = tokio::time::timeout(PATIENCE, connector.connect(name.clone(), stream)).await;
         let stream = shaken
             .map_err(|_| LinkError::Broken("no TLS handshake within 10 s".to_owned()))?
@@ -139,7 +133,7 @@ impl Link {
         found.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
     }
 
-    async fn dial(&self, from: Option<IpAddr>) -> Result<TcpStream, LinkError> {
+    async fn dial(&self, from: Option<IpAddr>) -> Result<Box<dyn Wire>, LinkError> {
         let broken = |error: std::io::Error| LinkError::Broken(error.to_string());
         let found = tokio::net::lookup_host(self.authority.as_str()).await.map_err(broken)?;
         let fits = |address: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
@@ -147,20 +141,10 @@ impl Link {
             let from = from.map_or_else(String::new, |from| format!(" of the family of {from}"));
             LinkError::Broken(format!("{} has no address{from}", self.authority))
         })?;
-        let connect = async {
-            let socket = match from {
-                Some(from) => self.sources.socket(from),
-                None if address.is_ipv4() => TcpSocket::new_v4(),
-                None => TcpSocket::new_v6(),
-            }?;
-            let stream = socket.connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        };
-        tokio::time::timeout(PATIENCE, connect)
+        tokio::time::timeout(PATIENCE, self.sources.dial(from, address))
             .await
             .map_err(|_| LinkError::Broken("no connection within 10 s".to_owned()))?
-            .map_err(|error: std::io::Error| match from {
+            .map_err(|(DialError::Local(error) | DialError::Remote(error))| match from {
                 Some(from) => LinkError::Broken(format!("from {from}: {error}")),
                 None => LinkError::Broken(error.to_string()),
             })

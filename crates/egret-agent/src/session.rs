@@ -18,12 +18,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::books::Books;
 use crate::clock::Clock;
-use crate::host::{Sources, own_addresses};
+use crate::host::Sources;
 use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
-use crate::link::{Link, LinkError, Wire, token_pin};
+use crate::link::{Link, LinkError, token_pin};
 use crate::sight::{LOOK, Seen, Sighting, look};
+use crate::simulated::{Simulated, Stage, Wire};
 use crate::stop::Stop;
 use crate::worker::Worker;
 use crate::{AgentError, Options, systemd};
@@ -77,8 +78,28 @@ impl From<LinkError> for End {
 /// A wrong setting, a coordinator that was never reached, or one that does not let this agent in. A
 /// coordinator that goes away later is waited for.
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+    run_on(None, options, stop).await
+}
+
+/// The same on a host that is not there; its addresses are those that the options name.
+///
+/// # Errors
+/// As of [`run`].
+pub async fn simulate(
+    host: &'static dyn Simulated,
+    options: Options,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), AgentError> {
+    run_on(Some(host), options, stop).await
+}
+
+async fn run_on(
+    stage: Stage,
+    options: Options,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), AgentError> {
     let rng = fastrand::Rng::new();
-    let sources = Sources::new(options.egresses.clone(), options.excluded.clone())?;
+    let sources = Sources::new(options.egresses.clone(), options.excluded.clone(), stage)?;
     let mut identity = Identity::open(&options.state_dir)?;
     let _lock = Lock::take(&options.state_dir)?;
     tokio::pin!(stop);
@@ -100,7 +121,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> Res
         link
     };
     let judge = Judge::new(options.allow_private.clone());
-    let clock = Clock::start();
+    let clock = Clock::start(stage);
     let books = Books::open(&options.state_dir, clock)?;
     let sources = Arc::new(sources);
     let worker = Worker::new(books, clock, judge, options.allow_service.clone(), Arc::clone(&sources));
@@ -268,7 +289,7 @@ impl Agent {
                 tracing::warn!("{local} cannot be used: {reason}");
             }
         }
-        let (theirs, own) = (self.link.addresses().await, own_addresses());
+        let (theirs, own) = (self.link.addresses().await, self.sources.own_addresses());
         if let Some(own) = own.filter(|_| !theirs.is_empty()) {
             let seen = locals.keys().filter_map(|address| address.parse().ok());
             self.worker.at_home(theirs.into_iter().chain(own).chain(seen));

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::{Record, VERSION};
 use crate::AgentError;
-use crate::clock::{boot_name, since_boot, wall_ms};
+use crate::clock::Clock;
 
 const FILE: &str = "journal";
 const DRAFT: &str = "journal.new";
@@ -83,10 +83,10 @@ struct Out {
 
 impl Out {
     /// A fresh draft with these records.
-    fn draft(dir: &Path, records: &[Record]) -> io::Result<Self> {
+    fn draft(dir: &Path, records: &[Record], clock: Clock) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        Record::Begin { version: VERSION, boot: boot_name() }.write_to(&mut bytes)?;
-        mark().write_to(&mut bytes)?;
+        Record::Begin { version: VERSION, boot: clock.boot_name() }.write_to(&mut bytes)?;
+        mark(clock).write_to(&mut bytes)?;
         for record in records {
             record.write_to(&mut bytes)?;
         }
@@ -115,8 +115,8 @@ impl Out {
     }
 }
 
-fn mark() -> Record {
-    Record::Mark { at: since_boot(), wall_ms: wall_ms() }
+fn mark(clock: Clock) -> Record {
+    Record::Mark { at: clock.boot(), wall_ms: clock.wall_ms() }
 }
 
 /// What runtime and thread tell each other.
@@ -156,25 +156,32 @@ pub(crate) struct Journal {
     /// When the first record was written that was not on disk at once.
     busy_since: u64,
     kept: Arc<Kept>,
-    keeper: SyncSender<Order>,
+    /// `None`: in a simulation, whose host does not die, whatever was written is kept.
+    keeper: Option<SyncSender<Order>>,
+    clock: Clock,
 }
 
 impl Journal {
     /// Takes the place of what an earlier process left, and begins with these records.
-    pub(crate) fn begin(dir: &Path, records: &[Record]) -> io::Result<Self> {
-        let current = Out::draft(dir, records)?;
+    pub(crate) fn begin(dir: &Path, records: &[Record], clock: Clock) -> io::Result<Self> {
+        let current = Out::draft(dir, records, clock)?;
         current.file.sync_all()?;
         put_in_place(dir)?;
         let kept = Arc::new(Kept::default());
-        // One order of each kind is under way at the most.
-        let (keeper, orders) = sync_channel(2);
-        let (home, file, shared) = (dir.to_owned(), Arc::clone(&current.file), Arc::clone(&kept));
-        let thread = std::thread::Builder::new().name("journal".to_owned());
-        thread.spawn(move || keep(&home, file, &orders, &shared))?;
+        let keeper = if clock.is_simulated() {
+            None
+        } else {
+            // One order of each kind is under way at the most.
+            let (keeper, orders) = sync_channel(2);
+            let (home, file, shared) = (dir.to_owned(), Arc::clone(&current.file), Arc::clone(&kept));
+            let thread = std::thread::Builder::new().name("journal".to_owned());
+            thread.spawn(move || keep(&home, file, &orders, &shared, clock))?;
+            Some(keeper)
+        };
         let long = LONG.max(current.len.saturating_mul(2));
         let dir = dir.to_owned();
-        let marked_at = since_boot();
-        Ok(Self { dir, current, next: None, long, line: Vec::new(), marked_at, busy_since: 0, kept, keeper })
+        let (marked_at, line) = (clock.boot(), Vec::new());
+        Ok(Self { dir, current, next: None, long, line, marked_at, busy_since: 0, kept, keeper, clock })
     }
 
     /// Writes a record; it is with the system when this returns.
@@ -192,10 +199,10 @@ impl Journal {
             self.current = next;
         }
         self.line.clear();
-        let now = since_boot();
+        let now = self.clock.boot();
         if now.saturating_sub(self.marked_at) >= EVERY.as_micros() as u64 {
             self.marked_at = now;
-            mark().write_to(&mut self.line)?;
+            mark(self.clock).write_to(&mut self.line)?;
         }
         record.write_to(&mut self.line)?;
         let written = self.kept.written.load(Ordering::Relaxed);
@@ -212,9 +219,12 @@ impl Journal {
     }
 
     fn ask_to_sync(&self) {
+        let Some(keeper) = &self.keeper else {
+            return self.kept.synced.store(self.kept.written.load(Ordering::Relaxed), Ordering::Release);
+        };
         if !self.kept.is_asked.swap(true, Ordering::AcqRel) {
             // The thread lives as long as this.
-            let _ = self.keeper.try_send(Order::Sync);
+            let _ = keeper.try_send(Order::Sync);
         }
     }
 
@@ -223,7 +233,7 @@ impl Journal {
         let is_on_disk =
             self.kept.synced.load(Ordering::Acquire) == self.kept.written.load(Ordering::Relaxed);
         let since = self.busy_since.max(self.kept.began_at.load(Ordering::Acquire));
-        !is_on_disk && since_boot().saturating_sub(since) > LOST.as_micros() as u64
+        !is_on_disk && self.clock.boot().saturating_sub(since) > LOST.as_micros() as u64
     }
 
     /// It is time for a shorter one.
@@ -235,23 +245,29 @@ impl Journal {
     pub(crate) fn renew(&mut self, records: &[Record]) -> io::Result<()> {
         // Not again at once if this fails.
         self.long = self.current.len.saturating_add(LONG);
-        let next = Out::draft(&self.dir, records)?;
+        let next = Out::draft(&self.dir, records, self.clock)?;
+        let Some(keeper) = &self.keeper else {
+            put_in_place(&self.dir)?;
+            self.long = LONG.max(next.len.saturating_mul(2));
+            self.current = next;
+            return Ok(());
+        };
         let order = Order::Replace(Arc::clone(&next.file));
         self.next = Some(next);
-        self.keeper.try_send(order).map_err(|_| io::Error::other("the journal's thread is gone"))
+        keeper.try_send(order).map_err(|_| io::Error::other("the journal's thread is gone"))
     }
 
     /// Says that nothing more will come, and waits until that is on disk.
     pub(crate) fn close(&mut self) -> io::Result<()> {
-        self.write(&Record::Closed { at: since_boot() })?;
+        self.write(&Record::Closed { at: self.clock.boot() })?;
         self.current.file.sync_data()
     }
 }
 
 /// The thread: brings to the disk what it is told to, until nobody tells it any more.
-fn keep(dir: &Path, mut file: Arc<File>, orders: &Receiver<Order>, kept: &Kept) {
+fn keep(dir: &Path, mut file: Arc<File>, orders: &Receiver<Order>, kept: &Kept, clock: Clock) {
     while let Ok(order) = orders.recv() {
-        let (began_at, mut is_replaced) = (since_boot(), false);
+        let (began_at, mut is_replaced) = (clock.boot(), false);
         kept.is_asked.store(false, Ordering::Release);
         let written = kept.written.load(Ordering::Acquire);
         let done = match order {
@@ -306,7 +322,7 @@ mod tests {
     #[test]
     fn every_record_is_read_back_at_once_also_while_the_file_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(dir.path(), &[]).unwrap();
+        let mut journal = Journal::begin(dir.path(), &[], Clock::start(None)).unwrap();
         (0..10).for_each(|n| journal.write(&leave(n)).unwrap());
         assert_eq!(known(dir.path()), (0..10).collect::<Vec<_>>());
         // What the first ones came to is one record now.
@@ -326,7 +342,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_an_error_and_hides_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(dir.path(), &[leave(1)]).unwrap();
+        let mut journal = Journal::begin(dir.path(), &[leave(1)], Clock::start(None)).unwrap();
         journal.current.file = Arc::new(File::open(dir.path().join(FILE)).unwrap());
         assert!(journal.write(&leave(2)).is_err() && journal.write(&leave(3)).is_err());
         assert_eq!(known(dir.path()), [1]);
@@ -338,7 +354,7 @@ mod tests {
     #[allow(clippy::print_stdout, reason = "it is what this is for")]
     fn what_a_record_costs() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(dir.path(), &[]).unwrap();
+        let mut journal = Journal::begin(dir.path(), &[], Clock::start(None)).unwrap();
         let (count, began) = (1_000_000, std::time::Instant::now());
         for n in 0..count {
             journal.write(&leave(n)).unwrap();

@@ -66,7 +66,7 @@ async fn run(worker: &mut Worker, until: Instant, seen: &mut BTreeMap<u64, Optio
 #[tokio::test(start_paused = true)]
 async fn a_service_that_the_host_does_not_permit_is_refused_whatever_the_coordinator_grants() {
     for (permits, reason) in [("whois.*", "does not permit"), ("s", "not a public address")] {
-        let clock = Clock::start();
+        let clock = Clock::start(None);
         let mut worker = worker(clock, 5);
         worker.permits = vec![permits.to_owned()];
         worker.take(vec![grant(1, None)]);
@@ -86,7 +86,7 @@ async fn a_service_that_the_host_does_not_permit_is_refused_whatever_the_coordin
 
 #[tokio::test(start_paused = true)]
 async fn only_what_the_coordinator_offers_can_be_asked() {
-    let clock = Clock::start();
+    let clock = Clock::start(None);
     let mut worker = worker(clock, 5);
     worker.set_policy(Vec::new());
     worker.take(vec![grant(1, None)]);
@@ -129,7 +129,7 @@ fn ms(ms: u64) -> Duration {
 /// When grants left, as durations since the start. Words of the clock and grants take their time; each grant is stamped
 /// as `Connected::not_after` in the coordinator does, from the word that was heard last.
 async fn leave(words: &[Way], ways: &[Way], units: u32) -> BTreeMap<u64, Option<Duration>> {
-    let clock = Clock::start();
+    let clock = Clock::start(None);
     let start = clock.now();
     let told = |(said, way): &Way| (*said + *way, (clock.told() + ms(*said)).as_micros());
     let heard: Vec<(u64, u64)> = words.iter().map(told).collect();
@@ -157,7 +157,7 @@ async fn leave(words: &[Way], ways: &[Way], units: u32) -> BTreeMap<u64, Option<
 #[tokio::test(start_paused = true)]
 async fn what_was_counted_for_one_address_counts_for_the_one_it_turns_out_to_be() {
     const OTHER: &str = "192.0.2.2";
-    let clock = Clock::start();
+    let clock = Clock::start(None);
     let mut worker = worker(clock, 2);
     let key = |egress: &str| ("s".to_owned(), egress.to_owned());
     for (n, has_ended) in [(1, true), (2, false)] {

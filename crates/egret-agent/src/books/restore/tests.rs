@@ -200,7 +200,7 @@ proptest! {
         let died = history.ends.get(whole.saturating_sub(1)).map_or(BASE, |(_, at)| *at);
         let calls = history.known(whole);
         let restart = died + down;
-        let clock = Clock::start();
+        let clock = Clock::start(None);
         let now = clock.now();
         let mut books = restore(&history.bytes[..cut], &today(BOOT, restart, 0), clock, now);
         if whole > 4 {
@@ -231,7 +231,7 @@ proptest! {
         let calls = history.known(usize::MAX);
         let restart = died + down;
         let wall_ms = (WALL_MS + (restart - BASE) / 1_000).saturating_add_signed(stepped_ms);
-        let clock = Clock::start();
+        let clock = Clock::start(None);
         let now = clock.now();
         let mut books = restore(bytes, &today("another boot", 1_000_000, wall_ms), clock, now);
         prop_assert_eq!(books.memory(KEY.1), None);
@@ -264,7 +264,7 @@ fn minute() -> Vec<Record> {
 
 #[track_caller]
 fn used(bytes: &[u8], today: &Today) -> (u32, Option<u64>) {
-    let clock = Clock::start();
+    let clock = Clock::start(None);
     let now = clock.now();
     let mut books = restore(bytes, today, clock, now);
     let memory = books.memory(KEY.1);
