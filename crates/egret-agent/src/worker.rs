@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     fresh: Vec<Attempt>,
     /// Grants this agent may still be given, of those it has not announced.
     unannounced: u32,
+    /// Start and count of the last grant of this session; they only rise.
+    last: Option<(u32, u64)>,
     /// It takes no more grants.
     is_draining: bool,
     ended: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
@@ -81,6 +83,7 @@ impl Worker {
             outbox: Outbox::default(),
             fresh: Vec::new(),
             unannounced: 0,
+            last: None,
             is_draining: false,
             ended: mpsc::channel(most),
         }
@@ -148,6 +151,7 @@ impl Worker {
         let most = CREDIT_PER_EGRESS * u32::try_from(self.egresses.len()).unwrap_or(u32::MAX);
         self.unannounced = most.saturating_sub(u32::try_from(self.books.flying()).unwrap_or(u32::MAX));
         self.fresh = self.outbox.attempts();
+        self.last = None;
     }
 
     /// The session is over: what has not left will not leave.
@@ -213,9 +217,15 @@ impl Worker {
         self.books.in_flight()
     }
 
-    /// Takes grants and sends what may leave at once.
-    pub(crate) fn take(&mut self, grants: Vec<Grant>) {
+    /// Takes grants and sends what may leave at once. One that comes again is passed over: the coordinator expects one
+    /// result of it, and would give its unit back when told that the other was not sent.
+    pub(crate) fn take(&mut self, mut grants: Vec<Grant>) {
         let now = self.clock.now();
+        grants.retain(|Grant { attempt: Attempt(_, _, start, count), .. }| {
+            let is_new = self.last < Some((*start, *count));
+            self.last = self.last.max(Some((*start, *count)));
+            is_new
+        });
         if self.is_draining {
             return self
                 .give_back(grants.into_iter().map(|grant| (grant, now)).collect(), "the agent is stopping");

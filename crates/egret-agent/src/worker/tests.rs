@@ -94,6 +94,31 @@ async fn only_what_the_coordinator_offers_can_be_asked() {
     assert!(reports[0].detail.as_ref().unwrap().contains("does not know the service"), "{reports:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_comes_again_is_carried_out_once() {
+    let mut worker = worker(Clock::start(None), 1);
+    (0..2).for_each(|_| worker.take(vec![grant(1, None), grant(2, None)]));
+    worker.take(vec![grant(1, None)]);
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.extend(worker.fresh_results().into_iter().flatten().map(|report| report.attempt.0));
+        tokio::select! {
+            biased;
+            Some(ended) = worker.next_ended() => worker.finish(ended),
+            () = sleep_until(tokio::time::Instant::now() + 2 * LONGEST_HOLD) => worker.wake(),
+        }
+    }
+    worker.drain();
+    seen.extend(worker.fresh_results().into_iter().flatten().map(|report| report.attempt.0));
+    assert_eq!(seen, [1, 2]);
+    assert!(worker.books.flying() == 0);
+    // A new session may be with a coordinator that has started anew, or with an older one.
+    worker.begin(worker.egresses.clone(), Vec::new(), Vec::new());
+    worker.is_draining = false;
+    worker.take(vec![grant(1, None)]);
+    assert_eq!(worker.books.flying() + worker.outbox.attempts().len(), 3);
+}
+
 /// A grant: when it is made, and how long it is on its way, in milliseconds.
 type Way = (u64, u64);
 
@@ -146,7 +171,9 @@ async fn leave(words: &[Way], ways: &[Way], units: u32) -> BTreeMap<u64, Option<
         .collect();
     arrivals.sort_by_key(|(at, _)| *at);
     let (mut worker, mut seen) = (worker(clock, units), BTreeMap::new());
-    for (at, grant) in arrivals {
+    for (count, (at, mut grant)) in (1..).zip(arrivals) {
+        // A session keeps the order, so those that overtake others are numbered as they come.
+        grant.attempt.3 = count;
         run(&mut worker, start + ms(at), &mut seen).await;
         worker.take(vec![grant]);
     }
