@@ -44,7 +44,7 @@ pub(crate) struct Binding(pub(crate) Option<[u8; 32]>);
 /// Where connections come from: a port of this host, or of a simulated one.
 pub trait Listener: Send + Sync + 'static {
     /// A connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static;
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Where it is reached.
     ///

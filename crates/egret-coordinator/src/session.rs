@@ -239,13 +239,16 @@ impl Session {
     }
 
     async fn hear(&mut self, frame: &str) -> Result<(), Closed> {
-        if let Some(epoch) = self.unconfirmed.take() {
+        let message = read(frame, &AGENT_KINDS);
+        // A hello was said before the number was known.
+        let shows = !matches!(message, Ok(AgentMessage::Hello(_)));
+        if let Some(epoch) = self.unconfirmed.take_if(|_| shows) {
             // If this fails, the number counts as offered, and any since the last one confirmed will do.
             if let Ok(commit) = self.shared.store.save_epoch(self.agent, epoch, true).await {
                 let _ = commit.await;
             }
         }
-        match read(frame, &AGENT_KINDS) {
+        match message {
             Ok(AgentMessage::Results(reports)) => {
                 let reports = self.sealed(reports).await?;
                 let services = &self.shared.services;
