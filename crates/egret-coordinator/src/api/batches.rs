@@ -85,6 +85,8 @@ async fn shape(
     };
     let ended = live.as_ref().map_or(kept.ended, |live| live.progress.ended);
     let open = total.saturating_sub(ended.iter().sum());
+    // It has ended when the record of its last end is on disk.
+    let is_open = open > 0 || live.as_ref().is_some_and(|live| live.progress.unrecorded > 0);
     let running = live.as_ref().map_or(0, |live| live.progress.running.min(open));
     let is_paused = live.as_ref().is_some_and(|live| live.is_paused);
     let count = |state: EndState| ended[state as usize];
@@ -92,7 +94,7 @@ async fn shape(
         None => BatchState::Receiving,
         Some(BatchEnd::Cancelled) => BatchState::Cancelled,
         Some(BatchEnd::Closed { .. }) if open > 0 && is_paused => BatchState::Paused,
-        Some(BatchEnd::Closed { .. }) if open > 0 => BatchState::Running,
+        Some(BatchEnd::Closed { .. }) if is_open => BatchState::Running,
         Some(BatchEnd::Closed { .. }) if total > 0 && count(EndState::Cancelled) == total => {
             BatchState::Cancelled
         }
@@ -116,7 +118,7 @@ async fn shape(
         rejected_total,
         rate_per_second: live.map_or(0.0, |live| live.rate),
         created_at: Time(kept.batch.created_ms),
-        ended_at: kept.last_ended_ms.filter(|_| open == 0).map(Time),
+        ended_at: kept.last_ended_ms.filter(|_| !is_open).map(Time),
         finish_estimate: finish_estimate.filter(|_| open > 0),
     })
 }

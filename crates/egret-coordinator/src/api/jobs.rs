@@ -15,7 +15,7 @@ use egret_store::{EndState, JobFilter, Kept, OutcomeRow};
 use egret_wire::api::{JobRequest, JobResult, JobState, JobView, Page};
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::{Span, Time};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -194,15 +194,19 @@ pub(crate) async fn show(
 /// A job that this caller sees, as it is now.
 pub(super) async fn current(shared: &Shared, caller: &Caller, text: &str) -> Result<JobView, Failure> {
     let id: JobId = text.parse().map_err(|_| not_found("job", text))?;
-    for _ in 0..COMMITS_WAITED {
+    for wait in (0..COMMITS_WAITED).rev() {
         // The drive first: what it has let go of by then is on disk.
         let live = shared.ask(move |drive, _| drive.live(id)).await?;
         match (shared.store.job(id).await?, &live) {
-            (Some(kept), _) if caller.sees(&kept.job.flow.owner) => return with_live(&kept, live),
-            (Some(_), _) | (None, Live::Unknown) => break,
+            (Some(kept), _) if !caller.sees(&kept.job.flow.owner) => break,
+            // The record of its end is about to be on disk.
+            (Some(Kept { outcome: None, .. }), Live::Ended(_)) if wait > 0 => {}
+            (Some(kept), _) => return with_live(&kept, live),
+            (None, Live::Unknown) => break,
             // A waited lookup is answered before its commit, and asked for at once.
-            (None, _) => tokio::time::sleep(COMMIT).await,
+            (None, _) => {}
         }
+        tokio::time::sleep(COMMIT).await;
     }
     Err(not_found("job", text))
 }
@@ -344,16 +348,18 @@ fn stored_state(state: JobState) -> Option<EndState> {
     }
 }
 
-/// A job from the store with what the drive knows laid over it.
+/// A job from the store with what the drive knows laid over it. It is running until its end is on disk: an end that was
+/// told must not be taken back by a crash.
 fn with_live(kept: &Kept, live: Live) -> Result<JobView, Failure> {
-    match (&kept.outcome, live) {
-        (Some(outcome), _) => view(kept, Some(outcome), None),
-        (None, Live::Ended(outcome)) => view(kept, Some(&outcome), None),
-        (None, Live::Open(state, attempts)) => {
-            view(kept, None, Some((state, JobResult { attempts, ..JobResult::default() })))
+    let (state, attempts) = match (&kept.outcome, live) {
+        (Some(outcome), _) => return view(kept, Some(outcome), None),
+        (None, Live::Unknown) => return view(kept, None, None),
+        (None, Live::Ended(outcome)) => {
+            (JobState::Running, recorded::<JobResult>(&outcome.body, kept)?.attempts)
         }
-        (None, Live::Unknown) => view(kept, None, None),
-    }
+        (None, Live::Open(state, attempts)) => (state, attempts),
+    };
+    view(kept, None, Some((state, JobResult { attempts, ..JobResult::default() })))
 }
 
 /// A job as the API shows it.
@@ -362,12 +368,9 @@ pub(super) fn view(
     outcome: Option<&OutcomeRow>,
     live: Option<(JobState, JobResult)>,
 ) -> Result<JobView, Failure> {
-    let damaged = |error: serde_json::Error| {
-        Failure::new(Code::Internal, format!("the record of {} is damaged: {error}", kept.job.id))
-    };
-    let spec: Spec = serde_json::from_slice(&kept.job.spec).map_err(damaged)?;
+    let spec: Spec = recorded(&kept.job.spec, kept)?;
     let (state, result) = match (outcome, live) {
-        (Some(outcome), _) => (ended(outcome.state), serde_json::from_slice(&outcome.body).map_err(damaged)?),
+        (Some(outcome), _) => (ended(outcome.state), recorded(&outcome.body, kept)?),
         (None, Some(live)) => live,
         (None, None) if kept.discarded => (JobState::Cancelled, JobResult::default()),
         (None, None) => (JobState::Queued, JobResult::default()),
@@ -389,6 +392,13 @@ pub(super) fn view(
         // Those of an earlier version have no other words for it than their flow.
         egress: spec.egress.or_else(|| serde_json::from_str(&kept.job.flow.egress).ok()),
         cursor: None,
+    })
+}
+
+/// Reads what was recorded of a job.
+fn recorded<T: DeserializeOwned>(bytes: &[u8], of: &Kept) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::new(Code::Internal, format!("the record of {} is damaged: {error}", of.job.id))
     })
 }
 
