@@ -42,6 +42,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long stopping may take before open connections are cut.
 const STOP: Duration = Duration::from_secs(5);
 
+/// Drawn bits in the name of a start; 20 are left for its number (chosen: a million starts, and one in 4,096 like its copy's).
+const DRAWN: u32 = 12;
+
 /// Why a coordinator did not start; one line with what, where and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -135,7 +138,7 @@ impl Coordinator {
             services: Arc::clone(&services),
             memory: Memory::new(store.ledgers().await?, store.egresses().await?),
             new_egress: config.new_egress,
-            start: number,
+            start: start_name(number),
             clock,
             store: Arc::clone(&store),
             cache: Arc::clone(&cache),
@@ -306,4 +309,10 @@ async fn give_up(shared: &Shared, flow: &Arc<Flow>) -> Result<(), StartError> {
         }
         shared.store.append_outcomes(ended).await?.await?;
     }
+}
+
+/// The name of a start in attempts: its number, and drawn bits behind it, since a copy of the data counts on with the same
+/// numbers, and an agent that comes from one to the other brings the results of both.
+fn start_name(number: u32) -> u32 {
+    number << DRAWN | fastrand::u32(..1 << DRAWN)
 }

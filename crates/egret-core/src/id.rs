@@ -76,7 +76,7 @@ pub struct TenantId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u32);
 
-/// One step sent once from one egress: the coordinator's start number and a count within that start.
+/// One step sent once from one egress: the name of the coordinator's start and a count within that start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId {
     /// Which start of the coordinator made it; a later start never reuses an earlier one's names.
