@@ -4,7 +4,7 @@
 //! complete, and only rests come from the checkpoint. If another process owned the egress, the
 //! checkpoint holds, and whatever may have been sent since it was taken counts as spent.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use egret_core::ledger::{LogSnapshot, Snapshot};
@@ -27,7 +27,8 @@ pub(crate) struct Memory {
     ledgers: HashMap<String, HashMap<String, (u64, LedgerState)>>,
     /// Ledgers that cannot be read, by egress and service.
     unreadable: HashSet<(String, String)>,
-    owners: HashMap<String, EgressRow>,
+    /// In one order in every run: they are numbered as they come.
+    owners: BTreeMap<String, EgressRow>,
     /// Egress → when its last checkpoint was taken, in milliseconds since 1970, and whether that was at an
     /// orderly stop, with nothing under way.
     stamps: HashMap<String, (u64, bool)>,
