@@ -90,17 +90,22 @@ impl Run {
                 return now.since(START);
             };
             now = now.max(next);
-            let mut ends = Vec::new();
+            let (mut ends, mut attempts) = (Vec::new(), Vec::new());
             while let Some(Reverse((_, attempt, service, egress))) =
                 self.flying.peek().copied().filter(|flight| flight.0.0 <= now)
             {
                 self.flying.pop();
                 let (service, egress) = (ServiceId(service), EgressId(egress));
                 let (settlement, took) = (Settlement::Answered, Some(Duration::from_millis(100)));
+                attempts.push(attempt);
                 ends.push(Event::Settle { attempt, service, egress, settlement, at_agent: None, took });
             }
             let began = Wall::now();
-            ends.into_iter().for_each(|end| self.scheduler.handle(end, now));
+            let mut ends = ends.into_iter();
+            for attempts in attempts.chunks(32) {
+                self.scheduler.foresee(attempts);
+                ends.by_ref().take(attempts.len()).for_each(|end| self.scheduler.handle(end, now));
+            }
             self.spent += began.elapsed();
             self.decide(now);
         }

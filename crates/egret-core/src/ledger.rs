@@ -226,6 +226,14 @@ impl Ledger {
         self.books.is_none()
     }
 
+    /// Reads the lines of memory that a look at it needs; what it returns says nothing.
+    pub(crate) fn reach(&self) -> u32 {
+        let of = |books: &Books| {
+            books.logs.iter().fold(books.in_flight, |seen, log| seen.wrapping_add(log.reach()))
+        };
+        self.books.as_deref().map_or(0, of)
+    }
+
     fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
         self.books.as_ref()?.log(window, index, now)
     }

@@ -18,6 +18,7 @@ mod event;
 mod flights;
 mod flow;
 mod forecast;
+mod foresight;
 mod lane;
 mod lead;
 mod lineup;

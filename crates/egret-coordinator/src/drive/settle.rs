@@ -20,6 +20,7 @@ impl Drive {
     /// Takes the results of one frame.
     pub(super) fn settle(&mut self, agent: AgentId, results: Vec<Judged>, now: Instant) {
         let mut safe = Vec::new();
+        self.scheduler.foresee(&results.iter().map(|judged| name(judged).1).collect::<Vec<_>>());
         for judged in results {
             let attempt = judged.report.attempt;
             let waits_for_commit = self.settle_one(agent, judged, now);
@@ -38,8 +39,7 @@ impl Drive {
 
     /// True: the result is acknowledged once the job's end is on disk.
     fn settle_one(&mut self, agent: AgentId, judged: Judged, now: Instant) -> bool {
-        let Attempt(job, _, start, count) = judged.report.attempt;
-        let (job, attempt) = (JobId(job), AttemptId { start, count });
+        let (job, attempt) = name(&judged);
         let service = self.services.find(&judged.report.service);
         let (Some(service), Some(egress)) = (service, self.fleet.find(&judged.report.egress)) else {
             // A service that is no longer configured: there is no budget to charge and no job of it.
@@ -175,4 +175,9 @@ impl Drive {
             detail: report.detail.clone(),
         }
     }
+}
+
+fn name(judged: &Judged) -> (JobId, AttemptId) {
+    let Attempt(job, _, start, count) = judged.report.attempt;
+    (JobId(job), AttemptId { start, count })
 }
