@@ -44,6 +44,13 @@ impl Netns {
         Process::start(Path::new("ip"), &all, env, log)
     }
 
+    /// Starts a program that others wrote in it.
+    pub fn start_other(&self, program: &str, args: &[&str], log: &Path) -> Process {
+        let mut all = vec!["netns", "exec", &self.name, program];
+        all.extend(args);
+        Process::start(Path::new("ip"), &all, &[], log)
+    }
+
     /// Runs `egret` in it to its end and returns its standard output.
     pub fn egret(&self, args: &[&str]) -> String {
         let mut command = Command::new("ip");
@@ -157,7 +164,8 @@ impl Netns {
         self.run(&["nft", TRANSLATE])
     }
 
-    fn run(&self, command: &[&str]) -> bool {
+    /// Runs a command in it to its end; false if that failed.
+    pub fn run(&self, command: &[&str]) -> bool {
         let mut all = vec!["netns", "exec", &self.name];
         all.extend(command);
         ip(&all)

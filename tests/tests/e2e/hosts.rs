@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use egret_testkit::Score;
 use egret_tests::netns::{Lan, Netns};
 use egret_tests::{PATIENCE, Process, names};
 use egret_wire::api::{AgentView, BatchView, JobState, JobView, Page};
 use tempfile::TempDir;
+
+use crate::referee::Referee;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long agents and the coordinator are killed at random.
@@ -16,9 +17,9 @@ const KILLS: Duration = Duration::from_secs(120);
 /// For how long the cable stays out.
 const CABLE: Duration = Duration::from_secs(30);
 /// 8 in 2 s at each of four addresses, for as long as things break and a little longer.
-const JOBS: usize = 2_000;
+const JOBS: usize = 1_500;
 
-/// A fleet: a coordinator, a remote that counts, an agent with two addresses, one with one, and two behind one address.
+/// A fleet: a coordinator, a remote behind a referee, an agent with two addresses, one with one, and two behind one address.
 struct Fleet {
     lan: Lan,
     home: Netns,
@@ -26,7 +27,8 @@ struct Fleet {
     port: u16,
     hosts: Vec<(Netns, Vec<&'static str>)>,
     agents: Vec<Process>,
-    remote: Process,
+    referee: Referee,
+    _remote: Process,
     /// Its own host and the translating one, which only have to be there.
     _others: Vec<Netns>,
     token: String,
@@ -45,24 +47,16 @@ impl Fleet {
         ];
         hosts.extend(inside.drain(..).zip([vec!["10.77.0.2"], vec!["10.77.0.3"]]));
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("remote.log");
-        let args = [
-            "whois",
-            "--listen",
-            "198.18.0.2:0",
-            "--limit",
-            "sliding:8/2s",
-            "--latency",
-            "50ms",
-            "--ignore-stdin",
-        ];
-        let mut remote = service.start("egret-remote", &args, &[], &log);
+        // The remote has no limit of its own: who came is known to the referee before it.
+        let args = ["whois", "--listen", "127.0.0.1:0", "--latency", "50ms", "--ignore-stdin"];
+        let mut remote = service.start("egret-remote", &args, &[], &dir.path().join("remote.log"));
         let remote_at = remote.await_output("address", |said| {
             said.lines().find_map(|line| line.strip_prefix("listening on ")).map(str::to_owned)
         });
+        let referee = Referee::start(&service, "198.18.0.2:43", &remote_at, dir.path())?;
         let config = format!(
-            "listen = \"0.0.0.0:0\"\ndata_dir = {:?}\n[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"{remote_at}\"\n\
-             allow_private_addresses = true\nquotas = [{{ units = 8, per = \"2s\" }}]\ntimeout = \"2s\"\nlinger = \"500ms\"\n",
+            "listen = \"0.0.0.0:0\"\ndata_dir = {:?}\n[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"198.18.0.2:43\"\n\
+             allow_private_addresses = true\nquotas = [{{ units = 8, per = \"2s\" }}]\ncounting = \"two-bucket\"\ntimeout = \"2s\"\nlinger = \"500ms\"\n",
             dir.path().join("data")
         );
         std::fs::write(dir.path().join("egret.toml"), config).unwrap();
@@ -72,7 +66,19 @@ impl Fleet {
         assert!(token.starts_with("egj1.") && !token.starts_with("egj1.plain"), "{token}");
         let _others = vec![router, service];
         let agents = Vec::new();
-        let mut fleet = Self { lan, home, coordinator, port, hosts, agents, remote, _others, token, dir };
+        let mut fleet = Self {
+            lan,
+            home,
+            coordinator,
+            port,
+            hosts,
+            agents,
+            referee,
+            _remote: remote,
+            _others,
+            token,
+            dir,
+        };
         for host in 0..fleet.hosts.len() {
             let agent = fleet.agent(host);
             fleet.agents.push(agent);
@@ -197,12 +203,17 @@ fn hosts_that_are_killed_and_cut_off_for_two_minutes_lose_no_job_and_exceed_no_q
     assert_eq!((ids.len(), jobs.len()), (JOBS, JOBS), "each ended once, seed {seed}");
     assert!(jobs.iter().all(|job| job.state == JobState::Done), "seed {seed}");
 
-    fleet.remote.terminate();
-    fleet.remote.wait();
-    let said = fleet.remote.said();
-    let score: Score = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!((score.total.tally.refused, score.total.tally.banned), (0, 0), "{score}, seed {seed}");
-    assert!(score.is_within_limits() && score.peers.len() == 4, "{score}, seed {seed}");
+    let counted = fleet.referee.counted();
+    let addresses: Vec<&str> = counted.keys().map(String::as_str).collect();
+    assert_eq!(addresses, ["198.18.0.11", "198.18.0.12", "198.18.0.13", "198.18.0.20"]);
+    assert!(counted.values().all(|count| count.refused == 0), "{counted:?}, seed {seed}");
+    let let_in: usize = counted.values().map(|count| count.connections).sum();
+    assert!(let_in >= JOBS, "{counted:?}, seed {seed}");
+
+    // It would have objected.
+    let knock = "for _ in 1 2 3 4 5 6 7 8 9; do : </dev/tcp/198.18.0.2/43; done";
+    fleet.hosts[1].0.run(&["bash", "-c", knock]);
+    assert!(fleet.referee.counted()["198.18.0.13"].refused > 0, "{:?}", fleet.referee.counted());
 }
 
 /// An agent of its own on a host, in a state dir of its own, with these egresses.

@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod permits;
 mod quotas;
+mod referee;
 mod retry;
 mod rogue;
 mod scopes;
