@@ -100,7 +100,11 @@ pub(crate) async fn submit(scene: Shared, n: usize, after: Duration) {
     };
     look(&scene).accepted.insert(job);
     for _ in 0..4 {
-        sleep(Duration::from_millis(fastrand::u64(1_000..8_000))).await;
+        sleep(Duration::from_millis(fastrand::u64(10..8_000))).await;
+        if fastrand::u8(..20) == 0 {
+            // Whether that was heard or not, it ends once.
+            ask(&scene, Method::DELETE, &format!("/v1/jobs/{job}"), "", String::new()).await;
+        }
         see(&scene, job).await;
     }
 }

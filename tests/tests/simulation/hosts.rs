@@ -81,7 +81,9 @@ fn config(scene: &Scene, who: Who) -> String {
     );
     for (n, rule) in scene.rules.iter().enumerate() {
         let address = SocketAddr::new(scene.remote, FIRST_SERVICE + n as u16);
-        let rest = format!("{}\ntimeout = \"3s\"\nlinger = \"1s\"\ncache_for = \"0s\"", rule.config());
+        let scope = if scene.is_shared { ", scope = \"fleet\" }" } else { " }" };
+        let quotas = rule.config().replace(" }", scope);
+        let rest = format!("{quotas}\ntimeout = \"3s\"\nlinger = \"1s\"\ncache_for = \"0s\"");
         text += &service(&format!("w{n}"), address, &rest);
     }
     text

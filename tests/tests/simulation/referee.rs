@@ -1,7 +1,7 @@
 //! The remote: whois services that count what arrives from each address, exactly, on their own clock.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,9 @@ impl Referee {
 
     fn count(&self, service: usize, from: SocketAddr) -> bool {
         let mut counted = self.counted.lock().unwrap();
+        let whose = if look(&self.scene).is_shared { Ipv4Addr::UNSPECIFIED.into() } else { from.ip() };
         let fresh = || Counters::new(&self.limits[service], true, self.origin);
-        let is_within = counted.entry((service, from.ip())).or_insert_with(fresh).admit(self.origin + now());
+        let is_within = counted.entry((service, whose)).or_insert_with(fresh).admit(self.origin + now());
         let mut scene = look(&self.scene);
         scene.calls += 1;
         if !is_within {

@@ -51,6 +51,8 @@ pub(crate) struct Scene {
     pub(crate) twin: IpAddr,
     pub(crate) remote: IpAddr,
     pub(crate) rules: Vec<Rule>,
+    /// The rules are for all agents together.
+    pub(crate) is_shared: bool,
     /// Agents join with it.
     pub(crate) token: Option<String>,
     /// Whoever dials the coordinator from there finds its twin.

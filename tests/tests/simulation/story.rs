@@ -78,6 +78,7 @@ impl Stage<'_> {
             remote: sim.lookup("remote"),
             agents: (0..agents).map(|n| sim.lookup(format!("agent-{n}"))).collect(),
             rules,
+            is_shared: false,
             token: None,
             diverted: BTreeSet::new(),
             one_doubled_in: 0,
@@ -252,13 +253,20 @@ fn copy(from: &Path, to: &Path) {
 /// Plays the story of a seed.
 pub(crate) fn play(seed: u64) -> Ending {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let jobs = rng.usize(40..100);
+    let mut jobs = rng.usize(40..100);
     let mut stage = Stage::new(seed, rules(&mut rng), AGENTS);
-    let acts = faults::plan(&mut rng, AGENTS, FAULTS);
+    let mut acts = faults::plan(&mut rng, AGENTS, FAULTS);
+    let is_shared = rng.u8(..4) == 0;
+    if is_shared {
+        // What several agents share has one coordinator.
+        jobs /= AGENTS;
+        acts.retain(|(_, act)| !matches!(act, Act::Copy | Act::Divert(_) | Act::Return(_)));
+    }
     {
         let mut scene = look(&stage.scene);
         scene.one_doubled_in = if rng.bool() { 20 } else { 0 };
         scene.one_last_in = if rng.bool() { 50 } else { 0 };
+        scene.is_shared = is_shared;
         scene.slow = if rng.bool() { 3 } else { 0 };
     }
     let scene = Arc::clone(&stage.scene);
