@@ -12,6 +12,7 @@ mod forecast;
 mod job;
 mod ledgers;
 mod memory;
+mod moves;
 mod pauses;
 mod progress;
 mod settle;

@@ -170,6 +170,7 @@ impl Scheduler {
                 self.settle(attempt, service, egress, settlement, (at_agent, took), now);
             }
             Event::EgressUp { egress, agent, address, tags } => self.egress_up(egress, agent, address, tags),
+            Event::Moved { from, to, unnoticed } => self.moved(from, to, unnoticed, now),
             Event::EgressDown(egress) => {
                 self.egress_down(egress);
                 let services = self.egresses.get(egress.0 as usize).map(|state| state.services.clone());

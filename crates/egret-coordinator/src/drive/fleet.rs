@@ -58,6 +58,8 @@ pub(crate) struct Egress {
     pub(crate) tags: Vec<String>,
     /// Shown again by whoever has the ledgers of that agent's welcome, and all since.
     pub(crate) memory: u64,
+    /// The last session of its agent in which it was up.
+    pub(crate) session: u64,
     pub(crate) is_up: bool,
     /// While it is up: nothing is granted from it.
     pub(crate) is_draining: bool,

@@ -15,6 +15,7 @@ use egret_wire::pattern::permits;
 use tokio::sync::mpsc;
 
 use super::fleet::{Egress, home};
+use super::moves::UNNOTICED;
 use super::{Connected, Drive, memory};
 use crate::config::NewEgress;
 use crate::session::Outgoing;
@@ -66,6 +67,7 @@ impl Drive {
             self.leave(agent, older.0, now);
         }
         let now_ms = self.clock.wall_ms();
+        let (left_behind, stayed) = self.last_session(&join);
         let barred = Arc::new(self.barred(&join));
         self.scheduler.handle(Event::Bar { agent, services: (*barred).clone() }, now);
         let mut welcomed =
@@ -78,6 +80,7 @@ impl Drive {
                 refused.push(address.clone());
                 continue;
             }
+            let is_new = known.is_none_or(|egress| !stayed.contains(&egress));
             let egress = match known {
                 Some(egress) => {
                     self.recount(egress, &join, now);
@@ -85,6 +88,9 @@ impl Drive {
                 }
                 None => self.first_sight(address, *shown, &join, now),
             };
+            if is_new {
+                self.inherit(egress, &left_behind, now);
+            }
             if *shown != Some(self.fleet.egress(egress).memory) {
                 welcomed.ledgers.extend(self.ledgers_of(egress, now));
             }
@@ -92,6 +98,9 @@ impl Drive {
             self.remember_shared(address, tags, now);
             let (home, own_tags) = (home(address), tags.clone());
             self.scheduler.handle(Event::EgressUp { egress, agent, address: home, tags: own_tags }, now);
+            for from in left_behind.iter().copied().filter(|_| is_new) {
+                self.scheduler.handle(Event::Moved { from, to: egress, unnoticed: UNNOTICED }, now);
+            }
             let used = self.services.ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
             welcomed.rows.extend(used.map(|service| self.ledger_row(service, egress, now_ms, now)));
             welcomed.rows.extend(self.shared_rows_at(egress, tags, now_ms, now));
@@ -103,6 +112,7 @@ impl Drive {
             state.owner_name.clone_from(&join.agent.name);
             state.tags.clone_from(&join.agent.tags);
             state.memory = memory;
+            state.session = join.session;
             state.is_up = true;
             state.is_draining = false;
             state.barred = Arc::clone(&barred);
@@ -153,6 +163,7 @@ impl Drive {
             owner_name: join.agent.name.clone(),
             tags: Vec::new(),
             memory,
+            session: 0,
             is_up: false,
             is_draining: false,
             barred: Arc::default(),
@@ -265,7 +276,13 @@ impl Drive {
         }
     }
 
-    fn remember(&mut self, service: ServiceId, egress: EgressId, snapshot: Snapshot, now: Instant) {
+    pub(super) fn remember(
+        &mut self,
+        service: ServiceId,
+        egress: EgressId,
+        snapshot: Snapshot,
+        now: Instant,
+    ) {
         if snapshot != Snapshot::default() {
             let whose = Whose::Own(egress);
             self.scheduler.handle(Event::Remember { service, whose, snapshot }, now);

@@ -57,6 +57,23 @@ impl Snapshot {
         most_in(self.logs.iter().map(|log| (log.units, log.span)), span)
     }
 
+    /// What of it may have been counted within the last `span`.
+    pub fn recent(mut self, span: Duration) -> Self {
+        let oldest = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        self.logs.iter_mut().for_each(|log| log.groups.retain(|(age, _)| *age <= oldest));
+        (self.rest, self.left) = (None, None);
+        self
+    }
+
+    /// How many calls that is, those in flight included, and those that share a group with one of them; what no window remembers for so long counts as the most that was
+    /// allowed. `None`: there are no windows.
+    pub fn calls_in(&self, span: Duration) -> Option<u32> {
+        let oldest = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let Some(log) = self.logs.iter().find(|log| log.span >= span) else { return self.most_in(span) };
+        let recent = log.groups.iter().filter(|(age, _)| *age <= oldest).map(|(_, count)| *count);
+        Some(recent.fold(self.in_flight, u32::saturating_add))
+    }
+
     /// The same after all of it was over: what is left is which windows it had.
     pub fn over(mut self) -> Self {
         self.in_flight = 0;

@@ -297,3 +297,22 @@ fn a_ledger_left_alone_for_long_is_as_good_as_new() {
         assert_eq!((ledger.ready(&limits, later), ledger.used(&limits, 1, later)), (Ready::Now, 0));
     }
 }
+
+#[test]
+fn what_was_spent_lately_is_told_from_a_window_that_reaches_as_far_back_else_as_the_most_allowed() {
+    let spans = Duration::from_secs(90);
+    let lately = |quotas: &[(u32, u64)]| {
+        let (limits, mut ledger) = (sliding(quotas), Ledger::default());
+        for ms in [0, 200_000, 250_000, 280_000] {
+            ledger.spend(&limits, 1, at(ms), at(ms));
+        }
+        ledger.reserve(&limits, at(285_000));
+        let now = ledger.snapshot(&limits, at(289_000));
+        (now.calls_in(spans), now.recent(spans).calls_in(spans))
+    };
+    assert_eq!(lately(&[(5, 1_000), (31, 86_400_000)]), (Some(4), Some(4)), "three and one in flight");
+    assert_eq!(lately(&[(1_000, 86_400_000)]).0, Some(5), "one that is older shares the group of the others");
+    // A minute's log has forgotten what left 89 s ago: two minutes' worth may have.
+    assert_eq!(lately(&[(40, 60_000)]).0, Some(80));
+    assert_eq!(Snapshot::default().calls_in(spans), None);
+}

@@ -136,6 +136,16 @@ pub enum Event {
         /// Its tags, likewise.
         tags: Vec<String>,
     },
+    /// What left from one egress within the last `unnoticed` may have left from another: it counts towards what only that
+    /// one shares as well.
+    Moved {
+        /// Where it was thought to leave from.
+        from: EgressId,
+        /// Where it may have left from.
+        to: EgressId,
+        /// How long that may have gone on.
+        unnoticed: Duration,
+    },
     /// Nothing is granted from this egress any more, and what has not left is recalled.
     EgressDown(EgressId),
     /// An agent that is about to come is granted nothing of these services.

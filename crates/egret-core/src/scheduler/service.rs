@@ -279,6 +279,20 @@ impl Service {
         begins
     }
 
+    /// Charges what one egress has spent lately to what another one shares and it does not.
+    pub(super) fn moved(&mut self, from: EgressId, to: EgressId, lately: Duration, now: Instant) {
+        let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return };
+        let gained: Vec<SharedId> =
+            new.shares.iter().filter(|id| !old.shares.contains(id)).copied().collect();
+        // Without a quota of its own, what others shared with it tells the most that it can have been.
+        let shared = old.shares.iter().map(|id| &self.shared[id.0 as usize]).filter_map(|shared| {
+            shared.ledger.snapshot(&self.rules.wide[shared.rule].1, now).calls_in(lately)
+        });
+        let own = old.ledger.snapshot(&self.rules.own, now).calls_in(lately);
+        let calls = own.or_else(|| shared.min()).unwrap_or(0);
+        self.change_shares(&gained, |ledger, limits| ledger.spend_unknown(limits, calls, now));
+    }
+
     /// Changes the ledger of a seat and those of what it shares, each by its own limits.
     pub(super) fn change_all(
         &mut self,

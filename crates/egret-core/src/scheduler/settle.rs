@@ -109,6 +109,15 @@ impl Scheduler {
         self.touch(service);
     }
 
+    pub(super) fn moved(&mut self, from: EgressId, to: EgressId, unnoticed: Duration, now: Instant) {
+        let services = self.egresses.get(from.0 as usize).map(|state| state.services.clone());
+        for service in services.unwrap_or_default() {
+            self.meet(service, to);
+            self.services[service.0 as usize].moved(from, to, unnoticed, now);
+            self.touch(service);
+        }
+    }
+
     /// What an attempt's end says of the service and of the egress.
     fn note(
         &mut self,

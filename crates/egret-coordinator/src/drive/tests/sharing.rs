@@ -31,7 +31,7 @@ fn come(stage: &mut Stage, jobs: impl IntoIterator<Item = u64>, max_age: Duratio
 }
 
 /// The agent reports an attempt; with an answer that came `since` ago, or too long a one.
-fn tell(stage: &mut Stage, attempt: Attempt, answer: Option<&str>, since: Duration) {
+pub(super) fn tell(stage: &mut Stage, attempt: Attempt, answer: Option<&str>, since: Duration) {
     let end = if answer.is_some() { CallEnd::Answered } else { CallEnd::TooLong };
     let since_ms = u64::try_from(since.as_millis()).unwrap();
     let report = Report { since_ms, ..report(attempt, end) };

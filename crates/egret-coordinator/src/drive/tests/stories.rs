@@ -1,6 +1,7 @@
 //! What an earlier start knew, what agents say, and what the view shows: one story each, most of them a way in which a
 //! quota could be spent twice.
 
+use super::sharing::tell;
 use super::*;
 use egret_core::ledger::Ready;
 
@@ -492,4 +493,56 @@ async fn a_batch_that_is_given_up_while_its_jobs_are_on_their_way_ends_with_them
     let batch = Some((BatchId(5), Progress::new(1, [0; 4], stage.now)));
     stage.drive.take(Message::Submit { jobs: vec![job], batch }, stage.now);
     assert_eq!(stage.drive.ending.get(&JobId(1)).map(|outcome| outcome.state), Some(EndState::Cancelled));
+}
+
+const SUBNET: &str = "[[service]]\nid = \"w\"\nprotocol = \"whois\"\naddress = \"w.example:43\"\n\
+    quotas = [{ units = 5, per = \"1s\" }, { units = 10, per = \"1d\" }, { units = 20, per = \"1d\", scope = \"subnet\" }]\n";
+
+/// Used of the day's units, of an address or a network.
+fn used_of(stage: &Stage, key: &str) -> Option<u32> {
+    let view = stage.drive.quota(W, None, true, stage.now);
+    view.budgets.into_iter().rfind(|budget| budget.key == key).map(|budget| budget.used)
+}
+
+/// The agent has had another address for up to a minute when it says so, started anew or not.
+#[tokio::test]
+async fn what_an_agent_has_spent_lately_counts_for_its_new_address_and_that_one_s_network() {
+    let mut stage = Stage::with(SUBNET, Memory::default());
+    let (_, mut frames) = stage.join(1, 1, ADDRESS, None);
+    credit(&mut stage, 1, 1);
+    stage.submit(1..=3);
+    stage.turn();
+    let early = granted(&mut frames);
+    early.iter().for_each(|grant| tell(&mut stage, grant.attempt, Some("found"), Duration::ZERO));
+    stage.now = stage.now + Duration::from_secs(120);
+    stage.submit(4..=7);
+    stage.turn();
+    let late = granted(&mut frames);
+    late[..3].iter().for_each(|grant| tell(&mut stage, grant.attempt, Some("found"), Duration::ZERO));
+    assert_eq!((early.len(), late.len()), (3, 4));
+
+    let (welcomed, _frames) = stage.join(1, 2, "203.0.113.9", None);
+    assert_eq!(welcomed.ledgers.len(), 1, "the agent is told");
+    assert_eq!(
+        used_of(&stage, "203.0.113.9"),
+        Some(4),
+        "three and one under way, not what left two minutes ago"
+    );
+    assert_eq!(used_of(&stage, "203.0.113.0/24"), Some(4));
+    assert_eq!(used_of(&stage, "198.51.100.0/24"), Some(7));
+    // In the same session nothing is new, so nothing counts twice.
+    let (_, mut frames) = stage.join(1, 3, "203.0.113.9", None);
+    assert_eq!(used_of(&stage, "203.0.113.0/24"), Some(4));
+    // Back again: what left meanwhile may have left from there.
+    credit(&mut stage, 1, 3);
+    stage.now = stage.now + Duration::from_secs(2);
+    stage.submit(8..=8);
+    stage.turn();
+    assert_eq!(granted(&mut frames).len(), 1);
+    stage.join(1, 4, ADDRESS, None);
+    assert!(used_of(&stage, "198.51.100.0/24") >= Some(8));
+    assert!(used_of(&stage, ADDRESS) >= Some(8));
+    // Whoever else comes inherits nothing.
+    stage.join(2, 1, "192.0.2.1", None);
+    assert_eq!(used_of(&stage, "192.0.2.0/24").unwrap_or(0), 0);
 }
