@@ -354,7 +354,8 @@ impl Aside {
         self.closing.iter().all(|at| passed(*at))
             && self.sent_at.is_none_or(|sent_at| passed(sent_at + limits.spacing))
             && self.rest.is_none()
-            && self.stumble.is_none_or(|(until, _)| passed(until))
+            // How often the host could not send makes the next wait longer, until a call of it ends.
+            && self.stumble.is_none_or(|(until, times)| times == 0 && passed(until))
             && self.left.is_none_or(|(_, until)| passed(until))
     }
 }

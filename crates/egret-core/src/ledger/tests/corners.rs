@@ -165,6 +165,11 @@ fn nothing_that_still_says_something_is_shed() {
         },
         later,
     );
+    let mut ledger = Ledger::default();
+    (0..2).for_each(|_| ledger.stumble(&limits, at(0)));
+    ledger.shed(&limits, at(60_000));
+    ledger.stumble(&limits, at(60_000));
+    assert_eq!(ledger.ready(&limits, at(60_000)), Ready::At(at(64_000)), "the third wait in a row");
     let dense = Limits { spacing: Duration::ZERO, ..limits.clone() };
     let mut ledger = Ledger::default();
     (0..2).for_each(|_| ledger.reserve(&dense, at(0)));
