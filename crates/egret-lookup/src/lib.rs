@@ -1,11 +1,12 @@
 //! Knows: services, questions, and what an answer means. No I/O.
 //!
-//! Four questions are answered here, each by a pure function of its arguments:
+//! Five questions are answered here, each by a pure function of its arguments:
 //!
 //! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
 //! - what an answer's bytes say as text: [`decode`];
 //! - what an answer means for the job and for the budget: [`classify()`], [`classify_http()`];
-//! - what the head of an HTTP answer tells of limits: [`Told`].
+//! - what the head of an HTTP answer tells of limits: [`Told`];
+//! - what is known of an object, from whois text or RDAP alike: [`Record`].
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
@@ -18,6 +19,7 @@ mod headers;
 mod lexicon;
 mod page;
 mod plan;
+mod record;
 mod service;
 mod target;
 mod wait;
@@ -27,5 +29,8 @@ pub use charset::{Charset, CharsetError};
 pub use classify::{Reply, Verdict, classify, classify_http};
 pub use headers::Told;
 pub use plan::{Catalogue, PlanError, Step};
+pub use record::{
+    Class, Entity, Event, Nameserver, RdapError, Record, Registrar, SecureDns, read_rdap, read_whois,
+};
 pub use service::{Protocol, Rule, Service, ServiceError};
 pub use target::{Given, Kind, KindError, Target, TargetError};

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Takes the mark of a comment off a line: `%`, `%%`, `#`, `;`, `*`, `//` and their like.
-fn split_mark(line: &str) -> (&str, &str) {
+pub(crate) fn split_mark(line: &str) -> (&str, &str) {
     let line = line.trim();
     if let Some(text) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return ("[", text.trim());
@@ -148,7 +148,7 @@ fn split_mark(line: &str) -> (&str, &str) {
 
 /// Splits `key: value`, `key......: value`, `a. [key] value`, `key<TAB>value`, `cell | cell`, and known
 /// keys before a gap.
-fn split_field(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_field(line: &str) -> Option<(&str, &str)> {
     let bracket = line.find('[').filter(|&at| at == 0 || at <= 4 && line[..at].trim_end().ends_with('.'));
     let (key, value) = match bracket {
         Some(at) => line[at + 1..].split_once(']')?,

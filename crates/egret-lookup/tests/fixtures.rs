@@ -4,11 +4,14 @@
 //! without them these tests say so and pass.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../examples/score/suites.rs"]
+mod suites;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use egret_lookup::{Protocol, Reply, Service, Verdict, classify};
+use egret_lookup::{Protocol, RdapError, Reply, Service, Verdict, classify, read_rdap};
 
 /// One recorded answer with the columns of its manifest.
 struct Recorded {
@@ -130,4 +133,66 @@ fn found_and_not_found_are_told_apart() {
     }
     println!("{right} of {known} told right");
     assert!(right * 100 >= known * 97);
+}
+
+#[test]
+fn records_are_read_as_their_suites_expect() {
+    let Some(weppos) = folder("parser-weppos") else { return };
+    let (mut right, mut expected) = ([0; suites::FIELDS.len()], [0; suites::FIELDS.len()]);
+    for (_, cases) in suites::all(weppos.parent().unwrap()) {
+        for (field, met) in cases.iter().flat_map(|case| case.met().into_iter().enumerate()) {
+            expected[field] += usize::from(met.is_some());
+            right[field] += usize::from(met.is_some_and(|(is_met, ..)| is_met));
+        }
+    }
+    println!("{:?}: {right:?} of {expected:?}", suites::FIELDS);
+    let [right, expected]: [usize; 2] = [right, expected].map(|counts| counts.iter().sum());
+    assert!(right * 100 >= expected * 97, "{right} of {expected}");
+}
+
+#[test]
+fn no_free_name_is_called_found_and_none_found_is_called_free() {
+    let Some(weppos) = folder("parser-weppos") else { return };
+    for (suite, cases) in suites::all(weppos.parent().unwrap()) {
+        for case in cases {
+            let wrong =
+                [Some(("not_found", "found")), Some(("found", "not_found"))].contains(&case.outcomes());
+            assert!(!wrong, "{suite}: {}", case.file);
+        }
+    }
+}
+
+#[test]
+fn every_valid_rdap_answer_gives_a_record() {
+    let Some(rdap) = folder("rdap") else { return };
+    let mut records = 0;
+    for entry in fs::read_dir(rdap).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Whole HTTP exchanges are other crates' business.
+        if path.extension().is_none_or(|end| end != "json") || name.contains("-http__") {
+            continue;
+        }
+        let read = read_rdap(&fs::read(&path).unwrap());
+        let is_card_alone = name.starts_with("openrdap-jcard");
+        match read {
+            Ok((record, _)) => {
+                records += 1;
+                assert!(
+                    record.handle.is_some() || record.ldh_name.is_some() || record.name.is_some(),
+                    "{name}"
+                );
+            }
+            Err(RdapError::Error { .. }) => assert!(name.contains("error"), "{name}"),
+            Err(error) => assert!(
+                is_card_alone
+                    || name.contains("bad_response")
+                    || name.contains("domains_")
+                    || name.contains("entities_"),
+                "{name}: {error}"
+            ),
+        }
+    }
+    println!("{records} records");
+    assert!(records >= 15);
 }
