@@ -98,6 +98,12 @@ pub(crate) async fn hold(mut socket: WebSocket, peer: SocketAddr, binding: Bindi
     let _ = shared.drive.send(DriveMessage::Leave { agent, session }).await;
 }
 
+/// For an agent that has lost its place in the fleet.
+fn revoked() -> Closed {
+    let reason = "this agent was revoked; remove its state dir and join with a new token";
+    Closed { code: CLOSE_UNKNOWN_AGENT, reason: reason.to_owned() }
+}
+
 struct Session {
     socket: WebSocket,
     shared: Arc<Shared>,
@@ -131,6 +137,9 @@ impl Session {
         };
         let stored = stored.await;
         stored.map_err(|error| Closed { code: 1011, reason: error.to_string() })?;
+        // Whoever was revoked while it logged in was in no session that could be ended: it is in one now.
+        let row = store.agent(self.agent).await.map_err(|error| Closed::internal(error.to_string()))?;
+        row.ok_or_else(revoked)?;
         let welcome = Welcome {
             epoch,
             services: policies,
@@ -173,10 +182,7 @@ impl Session {
                         return Err(Closed { code: 1001, reason: "the coordinator is stopping".to_owned() });
                     }
                     Some(Outgoing::Probe(asks)) => self.probe(asks).await.map_err(stuck)?,
-                    Some(Outgoing::Revoked) => {
-                        let reason = "this agent was revoked; remove its state dir and join with a new token";
-                        return Err(Closed { code: CLOSE_UNKNOWN_AGENT, reason: reason.to_owned() });
-                    }
+                    Some(Outgoing::Revoked) => return Err(revoked()),
                     Some(Outgoing::Replaced) => {
                         let reason = "another session of this agent has taken over; is its state dir used twice?";
                         return Err(Closed { code: CLOSE_REPLACED, reason: reason.to_owned() });

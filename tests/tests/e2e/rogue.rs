@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use egret_testkit::{Rules, WhoisRemote};
 use egret_tests::{Rig, names, service};
 use egret_wire::agent::{
-    AgentMessage, Attempt, CallEnd, CoordinatorMessage, ENROL_CONTEXT, EgressClaim, EnrolRequest, Enrolled,
-    Hello, InFlight, Observed, PROTOCOL, Report,
+    AgentMessage, Attempt, CLOSE_UNKNOWN_AGENT, CallEnd, CoordinatorMessage, ENROL_CONTEXT, EgressClaim,
+    EnrolRequest, Enrolled, Hello, InFlight, Observed, PROTOCOL, Report,
 };
 use egret_wire::api::{JobState, TokenRequest};
 use egret_wire::value::Bytes;
@@ -22,56 +22,62 @@ use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 
 const QUOTA: &str = "quotas = [{ units = 1000, per = \"1s\" }]";
 
-struct Rogue(WebSocketStream<TcpStream>);
+struct Rogue {
+    socket: WebSocketStream<TcpStream>,
+    agent: String,
+}
 
 impl Rogue {
     /// Joins and logs in as any agent does, from 127.0.0.`last`, with these calls in flight.
     async fn join(rig: &Rig, last: u8, in_flight: Vec<InFlight>) -> Self {
         let token = rig.client.create_token(&TokenRequest::default()).await.unwrap().token;
-        let key = Ed25519KeyPair::from_seed_unchecked(&[last; 32]).unwrap();
-        let sign = |text: &[u8]| STANDARD.encode(key.sign(text));
+        let key = key(last);
         let request = EnrolRequest {
             name: "rogue".to_owned(),
             public_key: STANDARD.encode(key.public_key().as_ref()),
-            signature: sign(format!("{ENROL_CONTEXT}\n{token}").as_bytes()),
+            signature: STANDARD.encode(key.sign(format!("{ENROL_CONTEXT}\n{token}").as_bytes())),
             token,
         };
-        let from = IpAddr::from([127, 0, 0, last]);
-        let http = egret_client::plain_http().local_address(from).build().unwrap();
-        let post = |path: &str| http.post(format!("{}{path}", rig.url));
-        let text = post("/agent/v1/enroll").json(&request).send().await.unwrap().text().await.unwrap();
+        let text = post(rig, last, "/agent/v1/enroll", &json!(request)).await;
         let Enrolled { agent, .. } = serde_json::from_str(&text).unwrap();
-        let text = post("/agent/v1/observe").json(&json!({})).send().await.unwrap().text().await.unwrap();
+        let mut rogue = Self::greet(rig, last, agent, 0, in_flight).await;
+        assert!(matches!(rogue.hear().await, CoordinatorMessage::Welcome(_)));
+        rogue
+    }
+
+    /// Says hello as `agent`, whose last session had that number.
+    async fn greet(rig: &Rig, last: u8, agent: String, epoch: u64, in_flight: Vec<InFlight>) -> Self {
+        let text = post(rig, last, "/agent/v1/observe", &json!({})).await;
         let Observed { address, proof } = serde_json::from_str(&text).unwrap();
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        socket.bind(SocketAddr::new(IpAddr::from([127, 0, 0, last]), 0)).unwrap();
         let stream = socket.connect(rig.address).await.unwrap();
         let uri = format!("ws://{}/agent/v1/session", rig.address).parse().unwrap();
         let request = ClientRequestBuilder::new(uri).with_sub_protocol(PROTOCOL);
-        let mut rogue = Self(tokio_tungstenite::client_async(request, stream).await.unwrap().0);
+        let socket = tokio_tungstenite::client_async(request, stream).await.unwrap().0;
+        let mut rogue = Self { socket, agent: agent.clone() };
         let CoordinatorMessage::Challenge(challenge) = rogue.hear().await else { panic!("no challenge") };
         let hello = Hello {
-            signature: sign(&challenge.to_sign(&agent, None)),
+            signature: STANDARD.encode(key(last).sign(&challenge.to_sign(&agent, None))),
             agent,
             version: "0".to_owned(),
-            epoch: 0,
+            epoch,
             egresses: vec![EgressClaim { address, proof, memory: None }],
             permits: Vec::new(),
             ledgers: Vec::new(),
             in_flight,
         };
         rogue.say(&AgentMessage::Hello(hello)).await;
-        assert!(matches!(rogue.hear().await, CoordinatorMessage::Welcome(_)));
         rogue
     }
 
     async fn say(&mut self, message: &AgentMessage) {
-        self.0.send(Message::Text(serde_json::to_string(message).unwrap().into())).await.unwrap();
+        self.socket.send(Message::Text(serde_json::to_string(message).unwrap().into())).await.unwrap();
     }
 
     async fn hear(&mut self) -> CoordinatorMessage {
         loop {
-            if let Message::Text(text) = self.0.next().await.unwrap().unwrap() {
+            if let Message::Text(text) = self.socket.next().await.unwrap().unwrap() {
                 return serde_json::from_str(&text).unwrap();
             }
         }
@@ -87,6 +93,16 @@ impl Rogue {
             }
         }
     }
+}
+
+fn key(last: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[last; 32]).unwrap()
+}
+
+async fn post(rig: &Rig, last: u8, path: &str, body: &serde_json::Value) -> String {
+    let from = IpAddr::from([127, 0, 0, last]);
+    let http = egret_client::plain_http().local_address(from).build().unwrap();
+    http.post(format!("{}{path}", rig.url)).json(body).send().await.unwrap().text().await.unwrap()
 }
 
 fn forged(attempt: Attempt, answer: Vec<u8>) -> Report {
@@ -151,4 +167,23 @@ async fn a_flood_of_results_takes_no_memory() {
     }
     let grown = rig.coordinator.resident().saturating_sub(before);
     assert!(grown < 64 << 20, "320 MiB of results took {} MiB", grown >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_revoked_while_it_logs_in_has_no_session() {
+    let rig = Rig::start(&service("w", "127.0.0.1:43".parse().unwrap(), QUOTA)).await;
+    let mut first = Rogue::join(&rig, 9, Vec::new()).await;
+    let mut second = Rogue::greet(&rig, 9, first.agent.clone(), 1, Vec::new()).await;
+    // The second is known already when the coordinator asks whether the first is there, which never answers.
+    while !matches!(first.socket.next().await.unwrap().unwrap(), Message::Ping(_)) {}
+    rig.client.revoke_agent(&first.agent).await.unwrap();
+    let closed = loop {
+        match second.socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => panic!("it was let in: {text}"),
+            Message::Close(frame) => break frame.unwrap(),
+            _ => {}
+        }
+    };
+    assert_eq!(u16::from(closed.code), CLOSE_UNKNOWN_AGENT, "{}", closed.reason);
+    assert!(rig.client.agents().await.unwrap().items.is_empty());
 }
