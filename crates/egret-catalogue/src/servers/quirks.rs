@@ -39,8 +39,8 @@ fn learn(server: &mut Server, row: &Row<'_>) {
         "asn" => server.asn = template,
         _ => {}
     }
-    server.charset = charset(row);
-    server.referral = referral(row.get("referral_rule")).map(str::to_owned);
+    server.charset = charset(row).or(server.charset.take());
+    server.referral = referral(row.get("referral_rule")).map(str::to_owned).or(server.referral.take());
 }
 
 /// The label that the Encoding Standard has for it; none for ASCII, which every charset holds.

@@ -18,6 +18,8 @@ use crate::target::{Given, parse_zone};
 const TEXT_MAX: usize = 4 << 20;
 /// Zones, networks or ranges in a file; the largest of 2026 has 1,200 (chosen).
 const KEYS_MAX: usize = 50_000;
+/// Labels in a zone: a look-up tries as many suffixes; those of 2026 have one (chosen).
+const LABELS_MAX: usize = 8;
 /// The longest base URL, in bytes; a service's id, which is made of it, has no more (chosen).
 const URL_MAX: usize = 400;
 
@@ -175,7 +177,8 @@ fn domains(all: Keys) -> Result<Vec<(String, String)>, String> {
     for (key, base) in all {
         // A-labels only, and no work on what is longer than any name.
         let is_plain = |key: &&str| key.len() <= NAME_MAX && key.bytes().all(|b| b.is_ascii_graphic());
-        let plain = Some(key.as_str()).filter(is_plain);
+        let is_flat = |key: &&str| key.split('.').count() <= LABELS_MAX;
+        let plain = Some(key.as_str()).filter(is_plain).filter(is_flat);
         let zone = plain.and_then(parse_zone).ok_or_else(|| format!("{} is no zone", Given::new(&key)))?;
         if !seen.insert(zone.clone()) {
             return Err(format!("{} occurs twice", Given::new(&key)));

@@ -115,7 +115,7 @@ fn keys_that_contradict_each_other_are_refused() {
     check_dns(&twice("com"), "twice");
     check([DNS, &twice("10.0.0.0/8"), IPV6, ASN], "twice");
     check([DNS, IPV4, IPV6, &twice("5")], "overlap");
-    for zone in ["", ".", "a..b", "-a", "a b", "com\\u0000", "com\\n"] {
+    for zone in ["", ".", "a..b", "a.b.c.d.e.f.g.h.i", "-a", "a b", "com\\u0000", "com\\n"] {
         check_dns(&format!(r#"{{"services": [[["{zone}"], ["https://a.example/"]]]}}"#), "no zone");
     }
 }
