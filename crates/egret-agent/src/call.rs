@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_wire::agent::CallEnd;
+use egret_wire::value::{Bytes, Secret};
 use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +25,8 @@ pub(crate) struct Call {
     /// `host:port`; over HTTP a base URL.
     pub(crate) address: String,
     pub(crate) question: Vec<u8>,
+    /// Over HTTP: fields that the service's configuration adds.
+    pub(crate) headers: Vec<(String, Secret)>,
     /// When it is over; nothing leaves then or later.
     pub(crate) deadline: Instant,
     pub(crate) max_answer: usize,
@@ -44,6 +47,8 @@ pub(crate) struct Head {
     pub(crate) status: Option<u16>,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
+    /// All of them, if the question wants that.
+    pub(crate) whole: Option<Vec<(String, Bytes)>>,
 }
 
 impl Outcome {
@@ -207,6 +212,7 @@ mod tests {
                 from: "127.0.0.9".parse().unwrap(),
                 address: format!("w.example:{port}"),
                 question: b"a\r\n".to_vec(),
+                headers: Vec::new(),
                 deadline: Instant::now() + Duration::from_millis(300),
                 max_answer: 100,
                 allow_private,

@@ -198,6 +198,7 @@ mod tests {
             service,
             egress,
             question,
+            headers: Vec::new(),
             seal: String::new(),
             not_after_us: None,
         }

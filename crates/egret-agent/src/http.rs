@@ -1,10 +1,12 @@
-//! One HTTP exchange: a GET out, a status, some header fields and the body back.
+//! One HTTP exchange: a request out (`asked` reads it), a status, header fields and the body back.
 //!
 //! A call is one request on one connection, whatever the remote does. Each has a client of its own that
 //! dials the one judged address and no other, follows nothing, tries nothing twice, keeps no connection and
 //! speaks HTTP/1.1 only; proxies named by the environment are not used, and no cookie outlives a call.
 //! Over https the roots are those built in, so that a host needs no store of certificates, and sessions are not
 //! resumed: one egress is never linked to another by a ticket.
+
+mod asked;
 
 use std::error::Error;
 use std::iter::successors;
@@ -13,6 +15,7 @@ use std::sync::LazyLock;
 
 use egret_tls::Trust;
 use egret_wire::agent::CallEnd;
+use egret_wire::value::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect, retry};
@@ -20,6 +23,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use tokio::time::timeout_at;
 
+use self::asked::{Asked, asked};
 use crate::call::{Call, Head, Outcome, is_local, is_reset};
 use crate::judge::Judge;
 use crate::resolve::{self, resolve};
@@ -30,6 +34,8 @@ const USER_AGENT: &str = concat!("egret/", env!("CARGO_PKG_VERSION"));
 /// since half a number would be another number.
 const MOST_FIELDS: usize = 16;
 const LONGEST_FIELD: usize = 512;
+/// The longest head that is told whole, in bytes (chosen: servers send a few KiB).
+const LONGEST_HEAD: usize = 64 << 10;
 /// The fields reported, those of limits apart.
 const FIELDS: [&str; 7] =
     ["retry-after", "date", "age", "ratelimit", "ratelimit-policy", "content-type", "location"];
@@ -40,21 +46,14 @@ static TLS: LazyLock<ClientConfig> = LazyLock::new(|| tls(&Trust::Public));
 
 /// Makes the call; never takes longer than its time-out.
 pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
-    let Some(url) = under(&call.address, &call.question) else {
-        return Outcome::not_sent("the question is no path under the service's address");
+    let asked = match asked(call) {
+        Ok(asked) => asked,
+        Err(reason) => return Outcome::not_sent(reason),
     };
-    match resolve(&host_and_port(&url), call, judge, resolve::system).await {
-        Ok(address) => ask(call, url, address, TLS.clone()).await,
+    match resolve(&host_and_port(&asked.url), call, judge, resolve::system).await {
+        Ok(address) => ask(call, asked, address, TLS.clone()).await,
         Err(reason) => Outcome::not_sent(reason),
     }
-}
-
-/// The URL of a path under a base URL that ends in `/`; `None` if it leads anywhere else.
-fn under(base: &str, path: &[u8]) -> Option<Url> {
-    let below = std::str::from_utf8(path).ok()?.strip_prefix('/')?;
-    let url = Url::parse(&format!("{base}{below}")).ok()?;
-    let stays = base.ends_with('/') && url.as_str().starts_with(base) && url.fragment().is_none();
-    stays.then_some(url)
 }
 
 fn host_and_port(url: &Url) -> String {
@@ -62,18 +61,19 @@ fn host_and_port(url: &Url) -> String {
 }
 
 /// Asks at `address` and nowhere else.
-async fn ask(call: &Call, url: Url, address: SocketAddr, tls: ClientConfig) -> Outcome {
+async fn ask(call: &Call, asked: Asked, address: SocketAddr, tls: ClientConfig) -> Outcome {
     let client = match client(call.from, address, tls) {
         Ok(client) => client,
         Err(error) => return Outcome::not_sent(format!("no HTTP client can be made: {}", cause(&error))),
     };
     let (mut head, mut answer) = (Head::default(), Vec::new());
     let exchanged = async {
-        match client.get(url).send().await {
-            Ok(response) => {
-                head = read_head(&response);
-                read_body(response, call.max_answer, &mut answer).await
-            }
+        let Asked { method, url, fields, body, wants_head } = asked;
+        match client.request(method, url).headers(fields).body(body).send().await {
+            Ok(response) => match read_head(&response, wants_head, &mut head) {
+                Ok(()) => read_body(response, call.max_answer, &mut answer).await,
+                Err(detail) => (CallEnd::TooLong, Some(detail)),
+            },
             Err(error) => unanswered(&error, call.from, address),
         }
     };
@@ -116,8 +116,21 @@ impl Resolve for Judged {
     }
 }
 
-fn read_head(response: &Response) -> Head {
-    Head { status: Some(response.status().as_u16()), headers: told(response.headers()) }
+/// Reads what comes before the body, into `head`.
+fn read_head(response: &Response, wants_all: bool, head: &mut Head) -> Result<(), String> {
+    let fields = response.headers();
+    head.status = Some(response.status().as_u16());
+    head.headers = told(fields);
+    if !wants_all {
+        return Ok(());
+    }
+    if fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > LONGEST_HEAD {
+        return Err(format!("the head of the answer is longer than {LONGEST_HEAD} bytes"));
+    }
+    let whole =
+        fields.iter().map(|(name, value)| (name.as_str().to_owned(), Bytes(value.as_bytes().to_vec())));
+    head.whole = Some(whole.collect());
+    Ok(())
 }
 
 /// The fields that are reported; named ones first, so that a crowd of others cannot push them out.

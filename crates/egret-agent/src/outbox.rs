@@ -70,7 +70,8 @@ impl Outbox {
 /// What a report holds that a remote chose the length of, in bytes.
 fn size(report: &Report) -> usize {
     let fields = report.headers.iter().map(|(name, value)| name.len() + value.len());
-    report.answer.0.len() + fields.sum::<usize>()
+    let head = report.head.iter().flatten().map(|(name, value)| name.len() + value.0.len());
+    report.answer.0.len() + fields.sum::<usize>() + head.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -94,6 +95,7 @@ mod tests {
             ready_in_ms: None,
             status: None,
             headers: Vec::new(),
+            head: None,
         }
     }
 

@@ -54,6 +54,7 @@ mod tests {
             from: from.parse().unwrap(),
             address: "a.example:43".to_owned(),
             question: Vec::new(),
+            headers: Vec::new(),
             deadline: Instant::now(),
             max_answer: 1,
             allow_private: true,

@@ -358,6 +358,7 @@ impl Worker {
             from: *from,
             address: service.policy.address.clone(),
             question: grant.question.0.clone(),
+            headers: grant.headers.clone(),
             // Also if this process stands still before it dials: nobody counts the call for longer.
             deadline: self.clock.deadline(now + service.limits.timeout),
             max_answer: usize::try_from(service.policy.max_answer).unwrap_or(usize::MAX),
@@ -416,6 +417,7 @@ impl Worker {
             ready_in_ms,
             status: outcome.head.status,
             headers: outcome.head.headers,
+            head: outcome.head.whole,
         };
         self.fresh.push(report.attempt);
         self.unannounced += 1;

@@ -117,7 +117,8 @@ mod tests {
         let stage = Stage::playing(vec![json(202, JOB)]).await;
         let job = JobRequest {
             lookup: Lookup::Domain,
-            target: "example.com".to_owned(),
+            target: Some("example.com".to_owned()),
+            request: None,
             service: None,
             priority: Priority::Interactive,
             deadline: None,

@@ -11,6 +11,7 @@ mod catalogue;
 mod door;
 mod error;
 mod item;
+mod request;
 mod revoke;
 mod service;
 mod source;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use egret_core::quota::Terms;
 use egret_lookup::Service;
 use egret_wire::agent::Protocol;
+use egret_wire::value::Secret;
 use ipnet::IpNet;
 
 pub use api_key::{ApiKey, Role, owner_name};
@@ -111,6 +113,10 @@ pub struct ServiceConfig {
     pub protocol: Protocol,
     /// `host:port`; over HTTP a base URL that ends in `/`.
     pub address: String,
+    /// Over HTTP: the methods it may be asked with.
+    pub methods: Vec<&'static str>,
+    /// Over HTTP: fields that every request to it has, names in lower case.
+    pub headers: Vec<(String, Secret)>,
     /// What it allows.
     pub terms: Terms,
     /// What is asked, and how its answers are judged.

@@ -418,7 +418,8 @@ impl Drive {
             service: self.services.name(service).to_owned(),
             egress: address,
             question: Bytes(open.question.to_vec()),
-            // The session that it goes out by seals it.
+            // The session that it goes out by adds what is the service's, and seals it.
+            headers: Vec::new(),
             seal: String::new(),
             not_after_us: connected.not_after(now),
         });

@@ -7,7 +7,7 @@ use egret_lookup::Catalogue;
 use egret_wire::agent::{self, CallQuota, ServicePolicy};
 use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::pattern::permits;
-use egret_wire::value::Span;
+use egret_wire::value::{Secret, Span};
 
 use crate::config::ServiceConfig;
 use crate::drive::Standing;
@@ -43,6 +43,11 @@ impl Services {
 
     pub(crate) fn name(&self, service: ServiceId) -> &str {
         self.config(service).lookup.id()
+    }
+
+    /// The fields that every request to a service has; none if it has none, or is not known.
+    pub(crate) fn headers(&self, id: &str) -> &[(String, Secret)] {
+        self.find(id).map_or(&[], |service| &self.config(service).headers)
     }
 
     /// The quota behind a window of a service's limits: the `index`th of its scope.

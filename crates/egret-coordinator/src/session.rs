@@ -17,6 +17,7 @@ use egret_wire::agent::{
     Grant, Report, Spent, Welcome, read,
 };
 use egret_wire::api::Answer;
+use egret_wire::value::Secret;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -32,6 +33,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Logins that may ask at once whether an agent is there.
 const MOST_PROBES: usize = 16;
+/// Bytes of questions in one frame, unless one alone has more: escaped twice they are far from the most that an agent takes.
+const FRAME: usize = 1 << 20;
 /// How long a login may take, and getting rid of one frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -160,13 +163,7 @@ impl Session {
             tokio::select! {
                 biased;
                 message = outgoing.recv() => match message {
-                    Some(Outgoing::Grants(mut grants)) => {
-                        for grant in &mut grants {
-                            let call = (grant.service.as_str(), grant.egress.as_str());
-                            grant.seal = self.shared.seals.seal(self.agent, grant.attempt, call);
-                        }
-                        say(&mut self.socket, &CoordinatorMessage::Grants(grants)).await.map_err(stuck)?;
-                    }
+                    Some(Outgoing::Grants(grants)) => self.hand_out(grants).await.map_err(stuck)?,
                     Some(Outgoing::Ack(attempts)) => {
                         say(&mut self.socket, &CoordinatorMessage::Ack(attempts)).await.map_err(stuck)?;
                     }
@@ -205,6 +202,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Sends grants, complete with what only this session and the call itself know, in frames that the agent takes.
+    async fn hand_out(&mut self, mut grants: Vec<Grant>) -> Result<(), ()> {
+        for grant in &mut grants {
+            let call = (grant.service.as_str(), grant.egress.as_str());
+            grant.seal = self.shared.seals.seal(self.agent, grant.attempt, call);
+            grant.headers = self.shared.services.headers(&grant.service).to_vec();
+        }
+        for frame in frames(grants) {
+            say(&mut self.socket, &CoordinatorMessage::Grants(frame)).await?;
+        }
+        Ok(())
     }
 
     /// Asks the agent whether it is there.
@@ -294,6 +304,24 @@ impl Session {
     }
 }
 
+/// Grants in the order they were made, cut so that each frame is small against what an agent takes.
+fn frames(grants: Vec<Grant>) -> Vec<Vec<Grant>> {
+    let (mut frames, mut bytes) = (Vec::new(), FRAME);
+    for grant in grants {
+        let fields = grant.headers.iter().map(|(name, Secret(value))| name.len() + value.len());
+        let size = grant.question.0.len() + fields.sum::<usize>();
+        if bytes.saturating_add(size) > FRAME {
+            frames.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(frame) = frames.last_mut() {
+            frame.push(grant);
+        }
+    }
+    frames
+}
+
 /// What a report means, by the service's rules.
 fn judge(services: &Services, mut report: Report) -> Judged {
     let Some((_, service)) = services.catalogue.service(&report.service) else {
@@ -304,7 +332,8 @@ fn judge(services: &Services, mut report: Report) -> Judged {
     if let Some(status) = report.status.filter(|status| !(200..300).contains(status)) {
         report.detail.get_or_insert_with(|| format!("status {status}"));
     }
-    let outcome = verdict.as_ref().and_then(answer_outcome);
+    // What is passed on as it is need not be read.
+    let outcome = verdict.as_ref().and_then(answer_outcome).filter(|_| report.head.is_none());
     let answer = outcome.map(|outcome| {
         let config = services.find(&report.service).map(|id| services.config(id));
         let field = |name| report.headers.iter().find(|(is, _)| is == name).map(|(_, value)| value.clone());
@@ -387,6 +416,7 @@ mod tests {
             status: Some(status),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             ready_in_ms: None,
+            head: None,
         };
         judge(&services, report)
     }
@@ -403,6 +433,24 @@ mod tests {
             (Some("/b"), Some("text/plain"))
         );
         assert_eq!(judged.report.detail.as_deref(), Some("status 301"));
+    }
+
+    #[test]
+    fn long_questions_go_in_frames_of_their_own_and_none_is_left_out() {
+        let grant = |n: u64, bytes: usize| Grant {
+            attempt: Attempt(n, 1, 1, n),
+            service: "s".to_owned(),
+            egress: "e".to_owned(),
+            question: Bytes(vec![b'/'; bytes]),
+            headers: Vec::new(),
+            seal: String::new(),
+            not_after_us: None,
+        };
+        let sizes = [10, FRAME - 20, 10, 1, 3 * FRAME, FRAME, 5];
+        let frames = frames(sizes.iter().zip(0..).map(|(bytes, n)| grant(n, *bytes)).collect());
+        let names: Vec<Vec<u64>> =
+            frames.iter().map(|frame| frame.iter().map(|grant| grant.attempt.0).collect()).collect();
+        assert_eq!(names, [vec![0, 1, 2], vec![3], vec![4], vec![5], vec![6]]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Knows: services, questions, and what an answer means. No I/O.
 //!
-//! Six questions are answered here, each by a pure function of its arguments:
+//! Seven questions are answered here, each by a pure function of its arguments:
 //!
 //! - what exactly is asked, of whom, in which bytes: [`Catalogue::plan`];
 //! - what an answer's bytes say as text: [`decode`];
 //! - what an answer means for the job and for the budget: [`classify()`], [`classify_http()`];
 //! - what the head of an HTTP answer tells of limits: [`Told`];
 //! - what is known of an object, from whois text or RDAP alike: [`Record`];
-//! - which servers know about a target, and what they publish of limits: [`known`].
+//! - which servers know about a target, and what they publish of limits: [`known`];
+//! - which header fields go on to a service, and which come back: [`fields`].
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
@@ -16,6 +17,7 @@
 mod answer;
 mod charset;
 mod classify;
+pub mod fields;
 mod headers;
 pub mod known;
 mod lexicon;

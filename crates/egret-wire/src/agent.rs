@@ -7,7 +7,7 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Bytes, Span};
+use crate::value::{Bytes, Secret, Span};
 
 /// The WebSocket subprotocol.
 pub const PROTOCOL: &str = "egret.v1.json";
@@ -301,7 +301,7 @@ pub struct ServicePolicy {
 pub enum Protocol {
     /// RFC 3912: a line out, text back until the end.
     Whois,
-    /// One GET of a path under the base URL, HTTP/1.1, over TLS if the URL says so.
+    /// One request for a path under the base URL, HTTP/1.1, over TLS if the URL says so.
     Http,
     /// Answers at once with the question, without leaving the agent; for benchmarks.
     Null,
@@ -341,8 +341,12 @@ pub struct Grant {
     pub service: String,
     /// From where: an address as observed.
     pub egress: String,
-    /// What to send, whole; over HTTP the path with its query, which begins with `/`.
+    /// What to send, whole; over HTTP as [`Ask`](crate::ask::Ask) writes it.
     pub question: Bytes,
+    /// Over HTTP: fields that the service's configuration adds, in place of others of their names. They are in memory
+    /// while the call is, and nowhere else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Secret)>,
     /// To come back with the result: shows that this agent was granted this call.
     #[serde(default)]
     pub seal: String,
@@ -386,6 +390,9 @@ pub struct Report {
     /// Over HTTP: the header fields that tell of limits, age, type and place; names in lower case, few and short.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
+    /// Over HTTP, if the question wants it: all header fields as they came, names in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Vec<(String, Bytes)>>,
 }
 
 /// How a call ended.

@@ -1,10 +1,12 @@
 //! What users send and get under `/v1`.
 
 mod forecast;
+mod request;
 
 use std::collections::BTreeMap;
 
 pub use forecast::{Explanation, MorePlan, Plan, ServicePlan, Why, WhyKind};
+pub use request::{HttpRequest, Query, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::value::{Span, Time};
@@ -69,8 +71,12 @@ pub enum Deadline {
 pub struct JobRequest {
     /// What is asked for.
     pub lookup: Lookup,
-    /// About what.
-    pub target: String,
+    /// About what; not needed where `request` has a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Over HTTP: what is sent, when that is more than a GET of `target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<HttpRequest>,
     /// Which service to ask, when the target alone does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,

@@ -2,6 +2,7 @@
 //!
 //! - [`api`]: what users send and get under `/v1`;
 //! - [`agent`]: what agents and coordinator say to each other (`egret.v1.json`);
+//! - [`ask`]: what an HTTP service is asked, as it travels in a grant;
 //! - [`pattern`]: which services somebody may ask;
 //! - [`problem`]: errors as RFC 9457 problem details, with their stable codes;
 //! - [`value`]: durations, times and bytes as JSON writes them.
@@ -10,6 +11,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod ask;
 pub mod pattern;
 pub mod problem;
 pub mod value;

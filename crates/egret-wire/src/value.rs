@@ -92,10 +92,28 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// A text that is shown to nobody but whom it is sent to: formatted for a log it says only that it is there.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
 /// Bytes that are mostly text: a JSON string when they are UTF-8 that JSON need not escape much, else
 /// `{"base64": "…"}`; never more than about twice as long as the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -168,6 +186,13 @@ mod tests {
         for text in ["", "5", "s", "1.5s", "-1s", "1w", "99999999999999999999d", "1 s"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_travels_and_is_not_shown() {
+        let secret = Secret("sesame".to_owned());
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"sesame\"");
+        assert!(!format!("{secret:?}").contains("sesame"));
     }
 
     #[test]

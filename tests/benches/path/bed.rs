@@ -59,7 +59,8 @@ pub(crate) fn start_agents(rig: &mut Rig, agents: u8) {
 pub(crate) fn request(target: String) -> JobRequest {
     JobRequest {
         lookup: Lookup::Domain,
-        target,
+        target: Some(target),
+        request: None,
         service: Some("w".to_owned()),
         priority: Priority::Normal,
         deadline: None,

@@ -22,7 +22,8 @@ async fn rig(first: &str, rest: &str) -> (Remote, Rig) {
 fn request(target: &str, max_age: Option<Duration>) -> JobRequest {
     JobRequest {
         lookup: Lookup::Domain,
-        target: target.to_owned(),
+        target: Some(target.to_owned()),
+        request: None,
         service: Some("w".to_owned()),
         priority: Priority::Normal,
         deadline: None,

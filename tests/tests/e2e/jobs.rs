@@ -17,7 +17,8 @@ const WAIT: Option<Duration> = Some(Duration::from_secs(60));
 fn request(target: &str) -> JobRequest {
     JobRequest {
         lookup: Lookup::Whois,
-        target: target.to_owned(),
+        target: Some(target.to_owned()),
+        request: None,
         service: Some("w".to_owned()),
         priority: Priority::Normal,
         deadline: None,

@@ -120,6 +120,7 @@ fn forged(attempt: Attempt, answer: Vec<u8>) -> Report {
         ready_in_ms: None,
         status: None,
         headers: Vec::new(),
+        head: None,
     }
 }
 

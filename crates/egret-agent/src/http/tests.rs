@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use egret_testkit::{Answers, Drip, HttpRemote, Remote, Rules, Troubles};
+use egret_wire::ask::Ask;
+use egret_wire::value::Secret;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
+use super::asked::under;
 use super::*;
 
 const EGRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
@@ -28,6 +31,7 @@ fn call(address: String, path: &str) -> Call {
         from: EGRESS,
         address,
         question: path.as_bytes().to_vec(),
+        headers: Vec::new(),
         deadline: within(10_000),
         max_answer: 1 << 20,
         allow_private: true,
@@ -135,10 +139,9 @@ async fn of_a_name_with_several_addresses_the_judged_one_is_dialled() {
     // The name is nowhere to be found: nobody but us has resolved it.
     for name in ["localhost", "both.invalid"] {
         let mut call = call(format!("http://{name}:{}/", four.addr().port()), "/a");
-        let url = under(&call.address, b"/a").unwrap();
         for (from, to) in [(EGRESS, four.addr()), ("::1".parse().unwrap(), six.addr())] {
             call.from = from;
-            let outcome = ask(&call, url.clone(), to, TLS.clone()).await;
+            let outcome = ask(&call, asked(&call).unwrap(), to, TLS.clone()).await;
             assert_eq!(outcome.end, CallEnd::Answered, "{:?}", outcome.detail);
         }
     }
@@ -237,16 +240,16 @@ async fn what_never_left_is_told_from_what_found_nobody() {
 #[test]
 fn only_a_path_under_the_base_is_a_question() {
     let base = "https://api.example/v1/";
-    let url = under(base, b"/a/b?c=%20").map(String::from);
+    let url = under(base, "/a/b?c=%20").map(String::from);
     assert_eq!(url.as_deref(), Some("https://api.example/v1/a/b?c=%20"));
     assert_eq!(
-        under(base, b"//evil.example/").map(String::from).as_deref(),
+        under(base, "//evil.example/").map(String::from).as_deref(),
         Some("https://api.example/v1//evil.example/")
     );
-    for bad in [&b"a"[..], b"/../a", b"/%2e%2e/a", b"/a#b", b"/\xff", b"", b"http://evil.example/"] {
+    for bad in ["a", "/../a", "/%2e%2e/a", "/a#b", "", "http://evil.example/"] {
         assert_eq!(under(base, bad), None, "{bad:?}");
     }
-    assert_eq!(under("https://api.example", b"/.evil.example/"), None);
+    assert_eq!(under("https://api.example", "/.evil.example/"), None);
 }
 
 #[test]
@@ -296,10 +299,90 @@ async fn over_tls_the_remote_must_be_who_the_url_says() {
     ] {
         let (address, trust, served) = over_tls(named).await;
         let call = call(format!("https://api.invalid:{}/", address.port()), "/a");
-        let url = under(&call.address, b"/a").unwrap();
         let config = if trusted { tls(&trust) } else { TLS.clone() };
-        let outcome = ask(&call, url, address, config).await;
+        let outcome = ask(&call, asked(&call).unwrap(), address, config).await;
         assert_eq!(outcome.end, end, "{named}, {trusted}: {:?}", outcome.detail);
         assert_eq!(served.await.unwrap().is_some(), end == CallEnd::Answered, "nothing was asked otherwise");
+    }
+}
+
+/// A remote that answers one request, and what that was.
+async fn hearing(answer: &'static [u8]) -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut heard, mut piece) = (Vec::new(), [0; 4 << 10]);
+        while !heard.ends_with(b"the end") {
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&piece[..read]);
+        }
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8(heard).unwrap()
+    });
+    (address, heard)
+}
+
+#[tokio::test]
+async fn a_request_leaves_as_it_was_asked_and_nobody_stands_in_for_the_services_own_fields() {
+    let (address, heard) = hearing(
+        b"HTTP/1.1 201 Made\r\nx-odd: \xe9\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
+    let field = |name: &str, value: &str| (name.to_owned(), Bytes(value.as_bytes().to_vec()));
+    let ask = Ask {
+        method: "POST".to_owned(),
+        headers: vec![field("x-api-key", "guess"), field("x-mine", "1"), field("x-mine", "2")],
+        body: Bytes(b"all of it, to the end".to_vec()),
+        whole_head: true,
+        ..Ask::get("/a?b=%20")
+    };
+    let mut call = call(format!("http://{address}/v1/"), "");
+    call.question = ask.to_question().unwrap();
+    call.headers = vec![("X-Api-Key".to_owned(), Secret("sesame".to_owned()))];
+    assert!(!format!("{:?}", asked(&call)).contains("sesame"));
+    let outcome = get(&call).await;
+    assert_eq!((outcome.end, outcome.head.status), (CallEnd::Answered, Some(201)));
+    let head = outcome.head.whole.unwrap();
+    let value =
+        |name: &str| head.iter().filter(|(is, _)| is == name).map(|(_, value)| value.0.clone()).collect();
+    let (odd, cookies): (Vec<_>, Vec<_>) = (value("x-odd"), value("set-cookie"));
+    assert_eq!((odd, cookies), (vec![b"\xe9".to_vec()], vec![b"a=1".to_vec(), b"b=2".to_vec()]));
+    let heard = heard.await.unwrap().to_ascii_lowercase();
+    let lines: Vec<&str> = heard.lines().collect();
+    assert_eq!(lines[0], "post /v1/a?b=%20 http/1.1");
+    for line in ["x-api-key: sesame", "x-mine: 1", "x-mine: 2", "content-length: 21"] {
+        assert_eq!(lines.iter().filter(|is| **is == line).count(), 1, "{line}: {heard}");
+    }
+    assert!(!heard.contains("guess"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_to_be_told_is_no_answer() {
+    let head = ["x-long"; 90].map(|name| format!("{name}: {}\r\n", "a".repeat(1_000))).concat();
+    let answer = format!("HTTP/1.1 200 OK\r\n{head}content-length: 0\r\n\r\n");
+    let (address, _serving, opens) = saying(answer.into_bytes().leak()).await;
+    let mut call = call(format!("http://{address}/"), "/a");
+    assert_eq!(get(&call).await.end, CallEnd::Answered, "without being told it is a head like others");
+    call.question = Ask { whole_head: true, ..Ask::get("/a") }.to_question().unwrap();
+    let outcome = get(&call).await;
+    assert_eq!((outcome.end, outcome.head.whole), (CallEnd::TooLong, None));
+    opened(&opens, 2);
+}
+
+#[test]
+fn what_is_no_request_is_not_sent() {
+    for question in [
+        "",
+        "{}",
+        "a",
+        r#"{"method":"CONNECT","path":"/a"}"#,
+        r#"{"method":"G T","path":"/a"}"#,
+        r#"{"method":"GET","path":"/../a"}"#,
+        r#"{"method":"GET","path":"/a","headers":[["a b","c"]]}"#,
+        r#"{"method":"GET","path":"/a","headers":[["a","b\nc"]]}"#,
+    ] {
+        assert!(asked(&call("http://a.example/v1/".to_owned(), question)).is_err(), "{question}");
     }
 }

@@ -30,7 +30,8 @@ fn policy(units: u32) -> ServicePolicy {
 
 fn grant(n: u64, not_after_us: Option<u64>) -> Grant {
     let (service, egress, question) = ("s".to_owned(), EGRESS.to_owned(), Bytes(b"a\r\n".to_vec()));
-    Grant { attempt: Attempt(n, 1, 1, n), service, egress, question, seal: String::new(), not_after_us }
+    let (attempt, seal, headers) = (Attempt(n, 1, 1, n), String::new(), Vec::new());
+    Grant { attempt, service, egress, question, headers, seal, not_after_us }
 }
 
 fn worker(clock: Clock, units: u32) -> Worker {

@@ -79,7 +79,8 @@ pub(crate) async fn run(args: &LookupArgs, client: &Client, out: &Out) -> Result
 fn request(args: &LookupArgs, target: &str) -> JobRequest {
     JobRequest {
         lookup: args.kind.unwrap_or_else(|| guess(target)),
-        target: target.to_owned(),
+        target: Some(target.to_owned()),
+        request: None,
         service: args.service.clone(),
         priority: Priority::Interactive,
         deadline: None,

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
-use egret_lookup::Kind;
+use egret_lookup::{Kind, fields};
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
-use egret_wire::api::{Deadline, EgressWish, JobError, JobRequest, JobResult, Lookup, Priority};
+use egret_wire::api::{Deadline, EgressWish, HttpRequest, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
 use egret_wire::value::Span;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
-use super::{Failure, Shared};
+use super::{Failure, Shared, request};
 use crate::cache::{Key, OLDEST, Reuse};
 use crate::clock::instant;
 use crate::drive::{Job, Progress};
@@ -46,6 +46,9 @@ pub(crate) struct Spec {
     pub(crate) reference: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Over HTTP, what is sent when that is more than a GET; its path is the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<HttpRequest>,
     /// In the caller's words; what holds is in the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) egress: Option<EgressWish>,
@@ -72,7 +75,7 @@ impl Accepted {
 pub(crate) fn accept(
     shared: &Shared,
     caller: &Caller,
-    request: JobRequest,
+    mut request: JobRequest,
     batch: Option<BatchId>,
 ) -> Result<Accepted, Failure> {
     check_labels(&request)?;
@@ -80,17 +83,21 @@ pub(crate) fn accept(
     let egress = wish(request.egress.as_ref())?;
     let now_ms = shared.clock.wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
+    let target = request::target(&mut request)?;
     let step = shared.services.catalogue.plan(
         kind(request.lookup),
-        &request.target,
+        &target,
         request.service.as_deref(),
         request.exact,
     )?;
     let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
     caller.check_service(shared.services.name(service))?;
+    let question =
+        request::question(shared.services.config(service), step.question, request.request.as_ref())?;
     let spec = Spec {
         lookup: request.lookup,
-        target: request.target,
+        target,
+        request: request.request,
         priority: request.priority,
         deadline_ms,
         exact: request.exact,
@@ -102,8 +109,8 @@ pub(crate) fn accept(
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
-    let reuse = reuse(&shared.services, service, &flow.egress, spec.max_age, &step.question);
-    let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), step.question);
+    let reuse = reuse_of(&shared.services, service, &flow.egress, &spec, &question);
+    let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), question);
     let job = job.with_reuse(reuse);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
@@ -137,20 +144,24 @@ pub(crate) fn release(shared: &Shared, count: usize) {
 pub(crate) fn reopen(services: &Services, row: &JobRow, now_ms: u64) -> Result<Job, OutcomeRow> {
     let planned =
         serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
-            let plan =
-                services.catalogue.plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact);
-            plan.map(|step| (spec, step)).map_err(|error| error.to_string())
+            let step = services
+                .catalogue
+                .plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact)
+                .map_err(|error| error.to_string())?;
+            let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+            let asked = request::question(services.config(service), step.question, spec.request.as_ref());
+            let question = asked.map_err(|Failure(problem)| problem.detail)?;
+            Ok((spec, service, question))
         });
-    let (spec, step) = planned.map_err(|detail| {
+    let (spec, service, question) = planned.map_err(|detail| {
         tracing::error!(job = %row.id, "the job cannot go on: {detail}");
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: now_ms, body }
     })?;
-    let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    let reuse = reuse(services, service, &row.flow.egress, spec.max_age, &step.question);
-    let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), step.question);
+    let reuse = reuse_of(services, service, &row.flow.egress, &spec, &question);
+    let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), question);
     Ok(job.with_reuse(reuse))
 }
 
@@ -159,6 +170,18 @@ pub(crate) async fn progress(shared: &Shared, id: BatchId) -> Result<Option<Prog
     let Some(kept) = shared.store.batch(id).await? else { return Ok(None) };
     let Some(BatchEnd::Closed { jobs, .. }) = kept.end else { return Ok(None) };
     Ok(Some(Progress::new(jobs, kept.ended, shared.clock.now())))
+}
+
+/// The same of a job; what changes something at the service is asked each time.
+fn reuse_of(
+    services: &Services,
+    service: ServiceId,
+    egress: &str,
+    spec: &Spec,
+    question: &[u8],
+) -> Option<Reuse> {
+    let is_safe = spec.request.as_ref().is_none_or(|request| fields::is_safe(&request.method));
+    reuse(services, service, egress, spec.max_age, question).filter(|_| is_safe)
 }
 
 /// Which answers a job takes that it did not get itself; `None`: the service's answers are not kept.

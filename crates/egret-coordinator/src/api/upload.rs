@@ -117,7 +117,8 @@ fn with_fields(line: &[u8], fields: &HashMap<String, String>) -> Read {
 pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Failure> {
     let mut request = JobRequest {
         lookup: Lookup::Domain,
-        target: String::new(),
+        target: None,
+        request: None,
         service: None,
         priority: Priority::default(),
         deadline: None,
@@ -199,7 +200,7 @@ impl Receiving {
             Said::Fields(fields) if fields.is_empty() => read_request(line),
             Said::Fields(fields) => with_fields(line, fields),
             Said::All(options) => match std::str::from_utf8(line) {
-                Ok(target) => Ok(JobRequest { target: target.to_owned(), ..(**options).clone() }),
+                Ok(target) => Ok(JobRequest { target: Some(target.to_owned()), ..(**options).clone() }),
                 Err(_) => Err(Failure::new(Code::InvalidTarget, "the line is not UTF-8")),
             },
         };

@@ -1,5 +1,6 @@
 //! One value of a document with its place and its path, read as the kind of thing it should be.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use toml::de::DeValue;
 
 use super::error::ConfigError;
 use super::source::Source;
-use super::table::{Keys, Table};
+use super::table::{Keys, Table, join};
 use super::value::quoted;
 
 /// The longest line of free text, in characters (chosen).
@@ -149,6 +150,18 @@ impl<'d> Item<'d> {
             return Err(self.is_no("a table; write { key = value }"));
         };
         Table::open(self.source, entries, self.value.span().start, self.path.clone(), keys)
+    }
+
+    /// The keys of a table that may have any, with their values.
+    pub(super) fn entries(&self) -> Result<Vec<(&'d str, Item<'d>)>, ConfigError> {
+        let DeValue::Table(entries) = self.value.get_ref() else {
+            return Err(self.is_no("a table; write { \"x-api-key\" = \"…\" }"));
+        };
+        let item = |(key, value): (&'d Spanned<Cow<'d, str>>, _)| {
+            let name: &'d str = key.get_ref().as_ref();
+            (name, Item::new(self.source, value, join(&self.path, name)))
+        };
+        Ok(entries.iter().map(item).collect())
     }
 
     /// It is something else than `what`, which brings its mend with it.

@@ -10,7 +10,7 @@ use egret_wire::agent::Protocol;
 use super::error::ConfigError;
 use super::item::Item;
 use super::table::{Keys, Table};
-use super::{ServiceConfig, terms, value};
+use super::{ServiceConfig, request, terms, value};
 
 /// The longest id: that of a host name (RFC 1035 2.3.4, without the dots around it).
 const ID_MAX: usize = 253;
@@ -25,14 +25,16 @@ pub(super) const SERVICE: Keys = Keys {
     here: &[
         "id", "protocol", "address", "quotas", "counting", "cost", "concurrency", "timeout", "template", "zones", "charset",
         "max_answer", "cache_for", "linger", "cool_down", "max_cool_down", "refused_when", "allow_private_addresses", "source",
-        "terms_url",
+        "terms_url", "headers", "methods",
     ],
-    later: &["group", "contact", "headers", "methods", "automated", "accept_terms"],
+    later: &["group", "contact", "automated", "accept_terms"],
 };
 /// The signs of one rule in `refused_when`; a status is HTTP's.
 pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed", "status"], later: &[] };
 /// Keys that say how a line of whois is made.
 const WHOIS_ONLY: [&str; 3] = ["template", "zones", "charset"];
+/// Keys that say how a request is made.
+const HTTP_ONLY: [&str; 2] = ["headers", "methods"];
 
 /// Reads one service; its id comes along, so that a second one can be told where the first is.
 pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), ConfigError> {
@@ -48,6 +50,8 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
             Protocol::Http => checked(&address, value::base_url)?,
             Protocol::Whois | Protocol::Null => checked(&address, value::host_and_port)?.to_owned(),
         },
+        methods: table.read("methods", request::methods)?.unwrap_or_else(request::usual_methods),
+        headers: table.read("headers", request::headers)?.unwrap_or_default(),
         terms: terms::read(&table)?,
         lookup: lookup(&table, blank)?,
         max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
@@ -98,10 +102,12 @@ fn spoken(protocol: Protocol) -> egret_lookup::Protocol {
 fn lookup(table: &Table<'_>, blank: Service) -> Result<Service, ConfigError> {
     let mut service = blank;
     let speaks = service.protocol();
-    if speaks == egret_lookup::Protocol::Http
-        && let Some((key, item)) = WHOIS_ONLY.iter().find_map(|key| Some((key, table.get(key)?)))
-    {
-        return Err(item.error(format!("`{key}` is for whois services only; remove it")));
+    let (others, owner) = match speaks {
+        egret_lookup::Protocol::Http => (&WHOIS_ONLY[..], "whois"),
+        egret_lookup::Protocol::Whois | egret_lookup::Protocol::Rdap => (&HTTP_ONLY[..], "http"),
+    };
+    if let Some((key, item)) = others.iter().find_map(|key| Some((key, table.get(key)?))) {
+        return Err(item.error(format!("`{key}` is for {owner} services only; remove it")));
     }
     if let Some(zones) = table.get("zones") {
         let names = zone_names(&zones, &service)?;

@@ -85,7 +85,7 @@ fn refusal(name: &str, keys: &Keys) -> String {
 }
 
 /// The path of a key in a table.
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     let is_bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     let key = if is_bare { clipped(key) } else { format!("{:?}", clipped(key)) };
     if path.is_empty() { key } else { format!("{path}.{key}") }

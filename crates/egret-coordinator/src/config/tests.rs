@@ -128,6 +128,18 @@ fn whois_answers_are_given_again_for_a_while_and_those_over_http_are_not_unless_
 }
 
 #[test]
+fn fields_of_a_service_are_filled_in_from_the_environment_and_shown_to_nobody() {
+    let keys = "methods = [\"POST\"]\n\
+                headers = { Authorization = \"Bearer ${CARGO_PKG_NAME}.${CARGO_PKG_NAME}\", x-plain = \"$5 {a}\" }";
+    let service = Config::parse(&http(keys), "egret.toml").unwrap().services.remove(0);
+    let headers: Vec<_> = service.headers.iter().map(|(name, value)| (&**name, &*value.0)).collect();
+    let token = "Bearer egret-coordinator.egret-coordinator";
+    assert_eq!(headers, [("authorization", token), ("x-plain", "$5 {a}")]);
+    assert!(!format!("{service:?}").contains("Bearer"));
+    assert_eq!((service.methods, one("").methods), (vec!["POST"], vec!["GET", "HEAD"]));
+}
+
+#[test]
 fn keys_are_read_as_they_are_written_and_owners_are_named_once() {
     let key = |name: &str, text: &str, role, weight, services: &[&str]| ApiKey {
         name: name.to_owned(),

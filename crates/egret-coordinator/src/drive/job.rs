@@ -359,6 +359,7 @@ mod tests {
             ready_in_ms: None,
             status: None,
             headers: Vec::new(),
+            head: None,
         };
         Judged { report, verdict, answer: None, left: None }
     }

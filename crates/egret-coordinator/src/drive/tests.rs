@@ -132,6 +132,7 @@ fn report(attempt: Attempt, end: CallEnd) -> Report {
         ready_in_ms: None,
         status: None,
         headers: Vec::new(),
+        head: None,
     }
 }
 

@@ -402,7 +402,9 @@ timout = "1s"
 group = "g"
     => 5:1: key `service[0].group`: `group` is not supported by this version of egret; remove it
 [service.headers]
-    => 5:10: key `service[0].headers`: `headers` is not supported by this version of egret; remove it
+    => 5:1: key `service[0].headers`: `headers` is for http services only; remove it
+methods = ["GET"]
+    => 5:11: key `service[0].methods`: `methods` is for http services only; remove it
 listen = "127.0.0.1:1"
     => 5:1: key `service[0].listen`: `listen` belongs at the top of the config file, above every [[…]]; move it there
 [[service]]
@@ -450,8 +452,34 @@ zones = ["com"]
     => 5:9: key `service[0].zones`: `zones` is for whois services only; remove it
 charset = "auto"
     => 5:11: key `service[0].charset`: `charset` is for whois services only; remove it
-methods = ["GET"]
-    => 5:1: key `service[0].methods`: `methods` is not supported by this version of egret; remove it
+methods = "GET"
+    => 5:11: key `service[0].methods`: text, not a list; put it in [ ]
+methods = []
+    => 5:11: key `service[0].methods`: empty; name a method, or remove the key for ["GET", "HEAD"]
+methods = ["get"]
+    => 5:12: key `service[0].methods[0]`: `get` is unknown; write one of: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE
+methods = ["GET", "GET"]
+    => 5:19: key `service[0].methods[1]`: `GET` is given twice; keep one
+headers = ["a"]
+    => 5:11: key `service[0].headers`: a list, not a table; write { "x-api-key" = "…" }
+headers = { Host = "a" }
+    => 5:20: key `service[0].headers.Host`: `Host` is egret's to set, or no business of the service; remove it
+headers = { "a b" = "a" }
+    => 5:21: key `service[0].headers."a b"`: `a b` is no name of a header field; write letters, digits and `-`
+headers = { a = "1", A = "2" }
+    => 5:17: key `service[0].headers.a`: `a` is given twice in another spelling; keep one
+headers = { a = 1 }
+    => 5:17: key `service[0].headers.a`: a whole number, not text; put it in quotes
+headers = { a = "${EGRET_TEST_UNSET}" }
+    => 5:17: key `service[0].headers.a`: the environment has no variable `EGRET_TEST_UNSET`; set it for this process
+headers = { a = "hush ${X" }
+    => 5:17: key `service[0].headers.a`: a `${` without its `}`; write ${NAME}
+headers = { a = "hush ${X-Y}" }
+    => 5:17: key `service[0].headers.a`: between `${` and `}` stands no name of a variable; write ${NAME}
+headers = { a = "hush\u00e9" }
+    => 5:17: key `service[0].headers.a`: with its variables filled in, not one line of up to 8 KiB of visible ASCII; correct it
+headers = { a = "" }
+    => 5:17: key `service[0].headers.a`: with its variables filled in, not one line of up to 8 KiB of visible ASCII; correct it
 refused_when = [{ status = 429 }]
     => 5:28: key `service[0].refused_when[0].status`: a whole number, not a list; put it in [ ]
 refused_when = [{ status = [] }]
