@@ -52,6 +52,8 @@ impl Exit {
             Code::KeyRequired | Code::InvalidKey | Code::Forbidden | Code::InvalidToken => Self::NotAllowed,
             Code::TimedOut => Self::TimedOut,
             Code::NotFound
+            | Code::Unreachable
+            | Code::BadAnswer
             | Code::IdempotencyMismatch
             | Code::IdempotencyInFlight
             | Code::RateLimited

@@ -21,6 +21,7 @@ mod quota;
 mod request;
 mod retry;
 mod upload;
+mod via;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use egret_core::id::IdMaker;
 use egret_core::time::Instant;
 use egret_store::Store;
@@ -47,6 +48,7 @@ pub(crate) use estimates::Estimates;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
+pub(crate) use via::room as via_room;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -85,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) sessions: Sessions,
     pub(crate) waiters: Waiters,
+    /// KiB of requests that are passed on, and of their answers.
+    pub(crate) via_room: Arc<Semaphore>,
     pub(crate) airborne: Airborne,
     /// Ended jobs are taken back by one request at a time.
     pub(crate) retries: tokio::sync::Mutex<()>,
@@ -127,6 +131,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/jobs/{id}/explain", get(explain::show))
         .route("/v1/plan", post(plan::plan))
+        .route("/v1/via/{*below}", any(via::forward))
         .route("/v1/batches", get(batches::list))
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))
         .route("/v1/batches/{id}/pause", post(batches::pause))
@@ -197,6 +202,9 @@ async fn to_the_end(
 /// Turns what the framework refuses by itself into a problem like every other.
 async fn as_problem(response: Response) -> Response {
     let status = response.status();
+    if response.extensions().get::<via::FromService>().is_some() {
+        return response;
+    }
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == MEDIA_TYPE);
     if !status.is_client_error() || is_problem {
         return response;

@@ -172,6 +172,7 @@ impl Coordinator {
             pin: tls.as_ref().map_or(tls::PLAIN, |tls| &tls.pin).to_owned(),
             seals: Seals::open(&config.data_dir).map_err(StartError::Data)?,
             results_room: Arc::new(Semaphore::new(RESULTS_ROOM)),
+            via_room: crate::api::via_room(),
             channel_binding: config.channel_binding,
             trusted_proxies: config.trusted_proxies,
             sessions,

@@ -17,6 +17,7 @@ mod pauses;
 mod progress;
 mod settle;
 mod sharing;
+mod via;
 mod views;
 mod welcome;
 
@@ -44,6 +45,7 @@ pub(crate) use memory::Memory;
 use pauses::Pauses;
 pub(crate) use pauses::Standing;
 pub(crate) use progress::Progress;
+pub(crate) use via::{Passed, Via};
 pub(crate) use views::{AgentLive, Live};
 pub(crate) use welcome::{Join, Welcomed};
 
@@ -459,6 +461,9 @@ impl Drive {
         self.strays.remove(&job);
         let Some(open) = self.jobs.get_mut(&job) else { return };
         open.note(view);
+        if let Some(error) = open.via.as_ref().and_then(Via::lost) {
+            return self.end(job, EndState::Failed, None, Some(error), None, now);
+        }
         // A stray of an earlier start may be lost while another attempt of the job waits or runs.
         if !self.scheduler.has_step(job) {
             let step = open.step();
@@ -479,6 +484,10 @@ impl Drive {
     ) {
         let Some(mut open) = self.jobs.remove(&job) else { return };
         let attempts = std::mem::take(&mut open.attempts);
+        if let Some(via) = open.via.take() {
+            via.end(Passed::Nothing { state, error, attempts });
+            return self.end_unkept(&open, now);
+        }
         let result = JobResult { answer, error, attempts, answered_at: None };
         let body = serde_json::to_vec(&result).unwrap_or_default();
         self.close(&open, state, body, report, now);
@@ -494,16 +503,21 @@ impl Drive {
         now: Instant,
     ) {
         let (job, batch) = (open.id, open.batch());
-        let running = self.scheduler.running(job);
-        self.scheduler.handle(Event::Withdraw(job), now);
-        self.left_flow(open.flow, job, true, now);
-        self.leave_flight(open, running, now);
+        self.take_out(open, now);
         let outcome = Arc::new(OutcomeRow { job, batch, state, ended_ms: self.clock.wall_ms(), body });
         if let Some((_, waiter)) = self.waiters.remove(&job) {
             // Whoever waited may have given up.
             let _ = waiter.send(Arc::clone(&outcome));
         }
         self.record(outcome, report, now);
+    }
+
+    /// A job that is in no table any more leaves what else knows of it.
+    fn take_out(&mut self, open: &Job, now: Instant) {
+        let running = self.scheduler.running(open.id);
+        self.scheduler.handle(Event::Withdraw(open.id), now);
+        self.left_flow(open.flow, open.id, true, now);
+        self.leave_flight(open, running, now);
     }
 
     /// Gives up an open job; false: it has ended or is not known.

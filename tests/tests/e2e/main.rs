@@ -20,3 +20,4 @@ mod retry;
 mod rogue;
 mod scopes;
 mod trust;
+mod via;

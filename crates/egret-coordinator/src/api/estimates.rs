@@ -69,6 +69,11 @@ impl Estimate {
         }
     }
 
+    /// When one more leaves, after all that wait; `None`: nothing leaves as things stand.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.leaves(Wait { ahead: self.foresight.waiting, not_before: None })
+    }
+
     fn leaves(&self, wait: Wait) -> Option<Instant> {
         let at = self.drain.as_ref()?.sent_at(wait.ahead + 1)?;
         Some(wait.not_before.map_or(at, |until| at.max(until)))

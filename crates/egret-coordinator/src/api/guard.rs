@@ -66,6 +66,8 @@ fn needed(method: &Method, path: &str) -> Role {
     let is_below =
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match *method {
+        // Whatever the method, it spends budget as a job does.
+        _ if is_below("/v1/via") => Role::Submit,
         Method::GET | Method::HEAD => Role::Read,
         // A plan changes nothing.
         _ if is_below("/v1/plan") => Role::Read,
@@ -149,6 +151,8 @@ mod tests {
             (Method::HEAD, "/v1/batches/bat_1/results", [true, true, true]),
             (Method::GET, "/v1/agents", [true, true, true]),
             (Method::POST, "/v1/jobs", [false, true, true]),
+            (Method::GET, "/v1/via/api/x", [false, true, true]),
+            (Method::DELETE, "/v1/via/api/x", [false, true, true]),
             (Method::DELETE, "/v1/jobs/job_1", [false, true, true]),
             (Method::DELETE, "/v1/batches/bat_1", [false, true, true]),
             (Method::POST, "/v1/quota/whois.eu/spend", [false, false, true]),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Extension;
@@ -30,9 +31,9 @@ const MOST_BODY: usize = 16 << 20;
 /// An array holds at most this many jobs; more go as a stream.
 const MOST_ITEMS: usize = 10_000;
 /// A JSON body has arrived whole by then.
-const BODY_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// The longest wait for an answer that a caller may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// How long a commit takes, about, and how many of them a reader waits for a job that is on its way to disk.
 const COMMIT: Duration = Duration::from_millis(10);
 const COMMITS_WAITED: usize = 200;
@@ -50,12 +51,7 @@ pub(crate) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    if !shared.is_ready.load(std::sync::atomic::Ordering::Acquire) {
-        return Err(Failure::new(
-            Code::NotReady,
-            "the coordinator is starting or stopping; try again in a moment",
-        ));
-    }
+    check_ready(&shared)?;
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match media.split(';').next().unwrap_or_default().trim() {
         "application/json" => {
@@ -89,6 +85,15 @@ pub(crate) async fn submit(
             ),
         )),
     }
+}
+
+/// # Errors
+/// `not_ready`: the coordinator takes no work now.
+pub(super) fn check_ready(shared: &Shared) -> Result<(), Failure> {
+    if shared.is_ready.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NotReady, "the coordinator is starting or stopping; try again in a moment"))
 }
 
 async fn json(

@@ -208,6 +208,12 @@ impl Drive {
         Reasons { service, why, wait: Some(wait) }
     }
 
+    /// Why nothing of a service leaves at all, in words; `None`: something does, in its time.
+    pub(crate) fn standstill(&self, service: ServiceId, now: Instant) -> Option<String> {
+        let stopped = self.stopped(service, &Selector::default(), now);
+        stopped.into_iter().next().map(|why| why.detail)
+    }
+
     /// What keeps all calls of a service from leaving, whatever its budgets.
     fn stopped(&self, service: ServiceId, selector: &Selector, now: Instant) -> Vec<Why> {
         let name = self.services.name(service);

@@ -14,10 +14,11 @@ use egret_wire::agent::{CallEnd, Report};
 use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, EgressWish, JobError};
 
 use super::flights::Rank;
+use super::via::Via;
 use crate::cache::{Answered, Key, Reuse};
 
 /// A target that this many egresses were refused for, all of which answer other jobs, is hopeless.
-const HOPELESS: usize = 3;
+pub(super) const HOPELESS: usize = 3;
 /// Attempts kept for the record; older ones are dropped, the first is not.
 const ATTEMPTS_KEPT: usize = 50;
 
@@ -40,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) known: Option<Arc<Answered>>,
     /// The store is sure to have it, so it may be left there until its turn comes near.
     pub(crate) is_stored: bool,
+    /// Its caller gets what the service says, as it is.
+    pub(crate) via: Option<Via>,
     failures: u8,
     /// How many of them were silence, and since when the service had been silent then.
     silent: Option<(Instant, u8)>,
@@ -100,6 +103,7 @@ impl Job {
             reuse: None,
             known: None,
             is_stored: true,
+            via: None,
             failures: 0,
             silent: None,
             odd: None,
@@ -164,9 +168,7 @@ impl Job {
             (CallEnd::Withdrawn, ..) => Next::Again(self.step()),
             (CallEnd::TooLong, ..) => Next::Failed(error("bad_answer", detail)),
             (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Refused { .. }), _) => {
-                self.refused_by.retain(|(by, _)| *by != egress);
-                self.refused_by.push((egress, now));
-                let hopeless = self.refused_by.iter().filter(|(by, since)| answers(*by, *since)).count();
+                let hopeless = self.refusals_that_count(egress, answers, now);
                 if hopeless >= HOPELESS {
                     let detail =
                         format!("{hopeless} egresses that answer other lookups were refused this one");
@@ -218,6 +220,18 @@ impl Job {
             }
             (CallEnd::Reset | CallEnd::NotSent, ..) => self.failed("unreachable", detail, egress, rng, now),
         }
+    }
+
+    /// `egress` was refused: the egresses so far that were, and have answered other jobs since.
+    pub(super) fn refusals_that_count(
+        &mut self,
+        egress: EgressId,
+        answers: impl Fn(EgressId, Instant) -> bool,
+        now: Instant,
+    ) -> usize {
+        self.refused_by.retain(|(by, _)| *by != egress);
+        self.refused_by.push((egress, now));
+        self.refused_by.iter().filter(|(by, since)| answers(*by, *since)).count()
     }
 
     /// This failure is taken back if the service turns out to be down.

@@ -14,6 +14,7 @@ use egret_wire::value::Time;
 
 use super::Drive;
 use super::job::{Judged, Next, Silence, answer_of, outcome, settlement};
+use super::via::Straight;
 use crate::session::Outgoing;
 
 impl Drive {
@@ -133,7 +134,19 @@ impl Drive {
             // What never left is no attempt.
             open.note(view);
         }
-        let batch = open.batch();
+        let (batch, is_kept) = (open.batch(), open.via.is_none());
+        match open.straight(&judged, egress, answers, now) {
+            Straight::Usual => {}
+            Straight::Pass => {
+                self.pass(job, judged.report, egress, now);
+                return false;
+            }
+            Straight::Fail(_) if superseded => return false,
+            Straight::Fail(error) => {
+                self.end(job, EndState::Failed, None, Some(error), None, now);
+                return false;
+            }
+        }
         let next = open.after(judged, egress, answers, silence, &mut self.rng, now);
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
             progress.refusals += 1;
@@ -153,7 +166,8 @@ impl Drive {
             Next::Again(step) => self.ask_again(step, now),
             Next::Failed(error) => {
                 self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
-                return true;
+                // What is not kept is acknowledged at once.
+                return is_kept;
             }
         }
         false

@@ -4,6 +4,7 @@ mod forecast;
 mod outage;
 mod sharing;
 mod stories;
+mod via;
 
 use super::*;
 use crate::clock::wall_ms;
