@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use egret_testkit::{Ban, HttpRefusal, HttpRemote, Limit, Rules, echo_json};
+use egret_testkit::{Answers, Ban, HttpRefusal, HttpRemote, Limit, Rules, echo_json};
 use egret_tests::{PATIENCE, Rig, egret, http};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -115,13 +115,14 @@ async fn refused(response: Response, status: u16, code: &str) -> Value {
     problem
 }
 
-async fn idle(rig: &Rig) {
+/// Waits until so many requests wait, and none is under way.
+async fn await_queued(rig: &Rig, count: u64) {
     let began = Instant::now();
     loop {
         let url = format!("http://{}/v1/quota/api", rig.address);
         let quota: Value = http().get(url).send().await.unwrap().json().await.unwrap();
         let quota = &quota["services"][0];
-        if (&quota["queued"], &quota["running"]) == (&json!(0), &json!(0)) {
+        if (&quota["queued"], &quota["running"]) == (&json!(count), &json!(0)) {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "{quota}");
@@ -159,7 +160,7 @@ async fn every_address_is_used_up_to_its_quota_and_who_comes_late_is_told_when_t
         problem["detail"].as_str().unwrap().contains("no budget of api was free within 200ms"),
         "{problem}"
     );
-    idle(&rig).await;
+    await_queued(&rig, 0).await;
     for last in 2..5 {
         assert_eq!(remote.score().peer(IpAddr::from([127, 0, 0, last])).tally.calls, 5);
     }
@@ -402,10 +403,10 @@ async fn a_caller_that_goes_away_takes_its_request_along() {
     let service = Service::start().await;
     let rig = rig(service.address, "quotas = [{ units = 1, per = \"1h\" }]", 1).await;
     assert_eq!(send(via(&rig, Method::GET, "api/1")).await.status(), 200);
-    let waits = via(&rig, Method::GET, "api/2").header("x-egret-wait", "10m");
-    let gone = tokio::time::timeout(Duration::from_millis(300), waits.send()).await;
-    assert!(gone.is_err(), "it waits for an hour");
-    idle(&rig).await;
+    let waits = tokio::spawn(via(&rig, Method::GET, "api/2").header("x-egret-wait", "10m").send());
+    await_queued(&rig, 1).await;
+    waits.abort();
+    await_queued(&rig, 0).await;
     assert_eq!(service.heard().len(), 1);
 }
 
@@ -434,4 +435,56 @@ async fn a_key_passes_on_only_what_it_may_submit_and_stays_here() {
     assert_eq!(send(via(&rig, Method::GET, "api/a").bearer_auth(&submits.0)).await.status(), 200);
     let heard = service.heard();
     assert!(heard.len() == 1 && !heard[0].to_ascii_lowercase().contains("authorization"), "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_pass_as_there_is_room_for_their_answers_and_a_long_one_of_any_bytes_comes_back_whole() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(4 << 20).collect();
+    let answer = bytes.clone();
+    let remote = HttpRemote::new(Rules::new()).answers(Answers::With(Arc::new(move |_| answer.clone())));
+    let remote = remote.start().await.unwrap();
+    let rest = "quotas = [{ units = 90, per = \"1s\" }]\nmax_answer = \"4MiB\"";
+    let mut rig = rig(remote.addr(), rest, 0).await;
+    // 62 times the longest answer and two heads fit into 256 MiB.
+    let wait = || via(&rig, Method::GET, "api/long").header("x-egret-wait", "10m");
+    let waiting: Vec<_> = (0..62).map(|_| tokio::spawn(wait().send())).collect();
+    await_queued(&rig, 62).await;
+    let full = send(wait()).await;
+    assert_eq!(field(&full, "retry-after"), "1");
+    refused(full, 503, "queue_full").await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    await_queued(&rig, 0).await;
+    rig.agent(2);
+    for _ in 0..2 {
+        let response = send(via(&rig, Method::GET, "api/long")).await;
+        assert_eq!(response.status(), 200);
+        assert!(response.bytes().await.unwrap() == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_asked_as_it_was_submitted_after_a_restart_and_what_changes_something_each_time() {
+    let service = Service::start().await;
+    let rest = "quotas = [{ units = 90, per = \"1s\" }]\nmethods = [\"GET\", \"POST\"]\ncache_for = \"1h\"";
+    let mut rig = rig(service.address, rest, 0).await;
+    let request =
+        json!({"method": "POST", "path": "/a", "headers": {"X-Mine": "1"}, "body": {"base64": "aGk="}});
+    let job = json!({"lookup": "http", "service": "api", "request": request});
+    let read =
+        json!({"lookup": "http", "service": "api", "request": {"path": "/b", "headers": {"X-Mine": "1"}}});
+    let jobs = http().post(format!("http://{}/v1/jobs", rig.address)).json(&json!([job, job, read, read]));
+    let batch: Value = jobs.send().await.unwrap().json().await.unwrap();
+    assert_eq!(batch["jobs_total"], 4, "{batch}");
+    rig.coordinator.kill();
+    rig.restart();
+    rig.agent(2);
+    let ended = rig.results(batch["id"].as_str().unwrap()).await;
+    assert!(
+        ended.iter().all(|job| job.result.answer.as_ref().is_some_and(|answer| answer.status == Some(200)))
+    );
+    let heard = service.heard();
+    let posts =
+        heard.iter().filter(|heard| heard.starts_with("POST /v1/a ") && heard.ends_with("\r\n\r\nhi"));
+    assert_eq!((posts.count(), heard.len()), (2, 3), "equal questions are one call: {heard:?}");
+    assert!(heard.iter().all(|heard| heard.contains("x-mine: 1\r\n")), "{heard:?}");
 }
