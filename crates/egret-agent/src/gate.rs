@@ -197,6 +197,7 @@ mod tests {
             attempt: Attempt(n, 1, 1, n),
             service,
             egress,
+            at: None,
             question,
             headers: Vec::new(),
             seal: String::new(),

@@ -338,7 +338,9 @@ impl Agent {
                     self.identity.keep(membership).map_err(End::Fatal)?;
                     return Ok((socket, welcome, locals));
                 }
-                CoordinatorMessage::Unsupported(_) | CoordinatorMessage::Policy(_) => {}
+                CoordinatorMessage::Unsupported(_)
+                | CoordinatorMessage::Policy(_)
+                | CoordinatorMessage::Added(_) => {}
                 _ => return Err(End::Broken("the login was not answered with a welcome".to_owned())),
             }
         }
@@ -481,6 +483,7 @@ impl Agent {
             Ok(CoordinatorMessage::Cancel(attempts)) => self.worker.cancel(&attempts),
             Ok(CoordinatorMessage::Spent(spent)) => self.worker.spent(spent),
             Ok(CoordinatorMessage::Policy(services)) => self.worker.set_policy(services),
+            Ok(CoordinatorMessage::Added(services)) => self.worker.add_policy(services),
             Ok(CoordinatorMessage::GoingAway { after_ms, within_ms }) => {
                 let wait = self.rng.u64(after_ms..=within_ms.max(after_ms)).min(600_000);
                 return Err(End::Asked(Duration::from_millis(wait)));

@@ -106,8 +106,15 @@ impl Worker {
 
     /// Takes the list of services; gates keep what they know.
     pub(crate) fn set_policy(&mut self, policies: Vec<ServicePolicy>) {
-        let now = self.clock.now();
         self.services.clear();
+        self.add_policy(policies);
+        let services = &self.services;
+        self.books.keep_services(|id| services.contains_key(id));
+    }
+
+    /// Takes more services.
+    pub(crate) fn add_policy(&mut self, policies: Vec<ServicePolicy>) {
+        let now = self.clock.now();
         for policy in policies {
             if policy.quotas.len() > quota::MOST_QUOTAS {
                 tracing::error!(
@@ -122,8 +129,6 @@ impl Worker {
                 self.services.insert(id, Arc::clone(service));
             }
         }
-        let services = &self.services;
-        self.books.keep_services(|id| services.contains_key(id));
     }
 
     /// A new session has begun: which local address speaks for which egress, and what the coordinator
@@ -356,7 +361,7 @@ impl Worker {
         }
         let call = Call {
             from: *from,
-            address: service.policy.address.clone(),
+            address: grant.at.clone().unwrap_or_else(|| service.policy.address.clone()),
             question: grant.question.0.clone(),
             headers: grant.headers.clone(),
             // Also if this process stands still before it dials: nobody counts the call for longer.

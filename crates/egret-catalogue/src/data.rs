@@ -16,6 +16,8 @@ pub(crate) struct Data {
     pub(crate) bootstrap: Bootstrap,
     /// Publication days of IANA's files: names, IPv4, IPv6, AS numbers.
     pub(crate) published: [String; 4],
+    /// Tags of handles, with the base URL of their RDAP server.
+    pub(crate) tags: Vec<(String, String)>,
     pub(crate) extra: Csv,
     pub(crate) tlds: Csv,
     pub(crate) quirks: Csv,
@@ -50,6 +52,7 @@ impl Data {
         let csv = |name: &str| Csv::parse(&text(name)?).with_context(|| format!("{name} cannot be read"));
         Ok(Data {
             bootstrap: Bootstrap::parse(dns, ipv4, ipv6, asn)?,
+            tags: tags(&text("rdap-object-tags.json")?).context("rdap-object-tags.json cannot be read")?,
             published: files.each_ref().map(|text| published(text)),
             extra: csv("rdap-extra.csv")?,
             tlds: csv("whois-tld.csv")?,
@@ -82,6 +85,22 @@ fn text(folder: &Path, name: &str) -> Result<String> {
 fn published(json: &str) -> String {
     let after = json.split_once("\"publication\": \"").map_or("", |(_, after)| after);
     after.split('T').next().unwrap_or_default().chars().take(10).collect()
+}
+
+/// IANA's file of tags (RFC 8521): contacts, tags, base URLs. Of several URLs the first over https is taken.
+fn tags(json: &str) -> Result<Vec<(String, String)>> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        services: Vec<(Vec<String>, Vec<String>, Vec<String>)>,
+    }
+    let mut pairs = Vec::new();
+    for (_, tags, bases) in serde_json::from_str::<File>(json)?.services {
+        let base = bases.iter().find(|base| base.starts_with("https://")).or(bases.first());
+        let base = base.with_context(|| format!("{tags:?} has no base URL"))?;
+        pairs.extend(tags.into_iter().map(|tag| (tag, base.clone())));
+    }
+    pairs.sort();
+    Ok(pairs)
 }
 
 fn judgements(text: &'static str) -> Result<Vec<Judgement>> {

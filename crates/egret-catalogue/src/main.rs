@@ -67,7 +67,7 @@ fn build(data: &Path, out: &Path) -> Result<()> {
 }
 
 /// The table's files: names and texts.
-fn files(data: &Data) -> Result<[(&'static str, String); 4]> {
+fn files(data: &Data) -> Result<[(&'static str, String); 5]> {
     let zones = domains::zones(data)?;
     let blocks = numbers::blocks(data)?;
     let servers = servers::servers(data, &zones, &blocks)?;
@@ -76,8 +76,16 @@ fn files(data: &Data) -> Result<[(&'static str, String); 4]> {
         ("domains.tsv", domains::written(data, &zones)),
         ("ip.tsv", ip),
         ("asn.tsv", asn),
+        ("tags.tsv", tags(data)),
         ("servers.tsv", servers::written(&servers)),
     ])
+}
+
+/// The tags that handles end in, with the servers that know them.
+fn tags(data: &Data) -> String {
+    let head = "# Who knows a handle: the tag behind its last `-` (RFC 8521), RDAP server.\n\
+                # Written by `egret-catalogue build` from IANA's RDAP object tags.\n";
+    data.tags.iter().fold(head.to_owned(), |text, (tag, base)| format!("{text}{tag}\t{base}\n"))
 }
 
 #[cfg(test)]

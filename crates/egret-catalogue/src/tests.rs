@@ -10,7 +10,7 @@ use super::data::Data;
 use super::{check, files};
 
 /// A small world: each file with its text.
-const WORLD: [(&str, &str); 10] = [
+const WORLD: [(&str, &str); 11] = [
     (
         "rdap-dns.json",
         r#"{"publication": "2026-07-23T02:00:03Z", "services": [
@@ -23,6 +23,10 @@ const WORLD: [(&str, &str); 10] = [
     ),
     ("rdap-ipv6.json", r#"{"services": [[["2a00::/12"], ["https://rdap.db.ripe.net/"]]]}"#),
     ("rdap-asn.json", r#"{"services": [[["7-9", "1-6"], ["https://rdap.arin.net/registry/"]]]}"#),
+    (
+        "rdap-object-tags.json",
+        r#"{"services": [[["a@b.example"], ["RIPE", "ARIN"], ["http://x.example/", "https://rdap.db.ripe.net/"]]]}"#,
+    ),
     (
         "rdap-extra.csv",
         "tld,base_url,confidence,source\n\
@@ -72,7 +76,7 @@ const HAND: &str = "# head\n\
     retired\taf\t-\tits registry is gone\n\
     terms\twhois.nic.ag\tclosed\thttps://terms.example\n";
 
-fn world(hand: &'static str) -> Result<[(&'static str, String); 4]> {
+fn world(hand: &'static str) -> Result<[(&'static str, String); 5]> {
     let text = |name: &str| {
         let found = WORLD.iter().find(|(file, _)| *file == name);
         found.map(|(_, text)| (*text).to_owned()).context("no such file")
@@ -118,6 +122,7 @@ fn whois_follows_from_whose_rdap_server_iana_names() {
             "2a00::/12\thttps://rdap.db.ripe.net/\twhois.ripe.net",
         ],
     );
+    check_file("tags.tsv", &["ARIN\thttps://rdap.db.ripe.net/", "RIPE\thttps://rdap.db.ripe.net/"]);
     check_file(
         "asn.tsv",
         &[

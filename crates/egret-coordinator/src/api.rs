@@ -18,6 +18,7 @@ mod lines;
 mod origin;
 mod plan;
 mod quota;
+mod record;
 mod request;
 mod retry;
 mod upload;

@@ -8,6 +8,7 @@
 
 mod api_key;
 mod catalogue;
+pub(crate) mod defaults;
 mod door;
 mod error;
 mod item;
@@ -61,6 +62,7 @@ const TOP: Keys = Keys {
         "new_egress",
         "default_deadline",
         "cache_size",
+        "catalogue",
         "api_key",
         "service",
     ],
@@ -90,6 +92,8 @@ pub struct Config {
     pub cache_size: u64,
     /// The keys that open the API; none: callers on this host, without any.
     pub api_keys: Vec<ApiKey>,
+    /// Whether the catalogue's servers are asked where no service answers.
+    pub catalogue: bool,
     /// The services: the file's own, then those of the files beside it; their ids differ.
     pub services: Vec<ServiceConfig>,
 }
@@ -193,6 +197,7 @@ impl Default for Config {
             default_deadline: 7 * DAY,
             cache_size: CACHE_SIZE,
             api_keys: Vec::new(),
+            catalogue: true,
             services: Vec::new(),
         }
     }
@@ -236,6 +241,7 @@ impl Config {
         let size = table
             .read("cache_size", |item| value::cache_size(item.text()?).map_err(|why| item.error(why)))?;
         self.cache_size = size.unwrap_or(self.cache_size);
+        self.catalogue = table.read("catalogue", Item::flag)?.unwrap_or(self.catalogue);
         if let Some(items) = table.read("api_key", Item::tables)? {
             self.api_keys = api_key::read_all(&items)?;
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
 use egret_core::id::{BatchId, IdMaker};
+use egret_lookup::known::Table;
 use egret_store::{Flow, FlowKept, SqliteStore, Start, Store, StoreError};
 use egret_tls::COORDINATOR;
 use egret_wire::api::{TokenRequest, TokenView};
@@ -125,7 +126,15 @@ impl Coordinator {
         let Start { number, last_id } = store.begin(clock.wall_ms()).await?;
         let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
         let api_keys = config.api_keys;
-        let services = Arc::new(Services::new(config.services).map_err(StartError::Data)?);
+        let table = config.catalogue.then(|| Arc::clone(Table::embedded()));
+        let services = Arc::new(Services::new(config.services, table).map_err(StartError::Data)?);
+        let (ledgers, orders) = (store.ledgers().await?, store.orders().await?);
+        // What was asked before has budgets that count from the start, and maybe an order to stand still.
+        let paused = orders.iter().filter_map(|(key, _)| key.strip_prefix("service/"));
+        for id in ledgers.iter().map(|row| row.service.as_str()).chain(paused) {
+            // One that is gone has no budget any more.
+            let _ = services.need(id);
+        }
         let (inbox, messages) = mpsc::channel(INBOX);
         let (finished, queue) = mpsc::channel(QUEUE);
         let (safe, safe_jobs) = mpsc::unbounded_channel();
@@ -136,7 +145,7 @@ impl Coordinator {
         let airborne = Arc::new(DashSet::new());
         let drive = Drive::new(Parts {
             services: Arc::clone(&services),
-            memory: Memory::new(store.ledgers().await?, store.egresses().await?),
+            memory: Memory::new(ledgers, store.egresses().await?),
             new_egress: config.new_egress,
             start: start_name(number),
             clock,
@@ -147,14 +156,14 @@ impl Coordinator {
             open_jobs: Arc::clone(&open_jobs),
             airborne: Arc::clone(&airborne),
             owners,
-            orders: store.orders().await?,
+            orders,
             sessions: Arc::clone(&sessions),
         });
         let drive = tokio::spawn(drive.run(messages, safe_jobs, inbox.downgrade()));
         let recorder =
             Recorder { store: Arc::clone(&store), sessions: Arc::clone(&sessions), safe, recorded };
         let recorder = tokio::spawn(recorder.run(queue));
-        let estimates = Estimates::new(services.ids().count());
+        let estimates = Estimates::new();
         let shared = Arc::new(Shared {
             id,
             keyring: Keyring::new(api_keys).map_err(StartError::Data)?,
@@ -270,13 +279,13 @@ async fn queue_again(shared: &Shared) -> Result<(), StartError> {
     let mut by_batch: BTreeMap<Option<BatchId>, StoredFlows> = BTreeMap::new();
     let mut total = 0;
     for FlowKept { flow, waiting, last: (deadline_ms, job) } in shared.store.flows().await? {
-        match shared.services.find(&flow.service) {
-            Some(service) => {
+        match shared.services.need(&flow.service) {
+            Ok(service) => {
                 total += waiting;
                 let last = (instant(deadline_ms), job);
                 by_batch.entry(flow.batch).or_default().push((flow, service, waiting, last));
             }
-            None => give_up(shared, &flow).await?,
+            Err(_) => give_up(shared, &flow).await?,
         }
     }
     if total > 0 {

@@ -3,6 +3,7 @@
 //! Messages come in, the scheduler decides, grants and outcomes go out. Nothing here waits for a
 //! network. When the disk falls behind, granting stops; questions are still answered.
 
+mod additions;
 mod again;
 mod drain;
 mod fleet;
@@ -202,7 +203,8 @@ impl Drive {
         } = parts;
         let stamped_at = Arc::new(AtomicU64::new(clock.now().as_micros()));
         let mut rng = fastrand::Rng::new();
-        let scheduler = Scheduler::new(services.rules(), start, rng.fork());
+        let rules = services.ids().map(|service| services.rules(service)).collect();
+        let scheduler = Scheduler::new(rules, start, rng.fork());
         let mut drive = Self {
             services,
             scheduler,
@@ -326,6 +328,7 @@ impl Drive {
     }
 
     fn take(&mut self, message: Message, now: Instant) {
+        self.meet_services(now);
         match message {
             Message::Submit { jobs, batch } => {
                 if let Some((id, progress)) = batch.filter(|(_, progress)| progress.open() > 0) {
@@ -419,6 +422,7 @@ impl Drive {
             attempt: Attempt(job.0, 1, attempt.start, attempt.count),
             service: self.services.name(service).to_owned(),
             egress: address,
+            at: open.at.as_deref().map(str::to_owned),
             question: Bytes(open.question.to_vec()),
             // The session that it goes out by adds what is the service's, and seals it.
             headers: Vec::new(),

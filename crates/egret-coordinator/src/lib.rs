@@ -22,6 +22,7 @@ mod coordinator;
 mod drive;
 mod identity;
 mod join;
+mod judge;
 pub mod key;
 mod linger;
 mod login;

@@ -1,9 +1,18 @@
-//! The configured services, ready for use by everybody: looked up, planned for, announced.
+//! The services, ready for use by everybody: looked up, planned for, announced. Those of the configuration, and those
+//! of the catalogue that were needed.
 
+mod known;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dashmap::DashMap;
 use egret_core::id::ServiceId;
 use egret_core::quota::{Counting, Quota, Rules, WHOLE};
 use egret_core::scope::Scope;
 use egret_lookup::Catalogue;
+use egret_lookup::known::Table;
 use egret_wire::agent::{self, CallQuota, ServicePolicy};
 use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::pattern::permits;
@@ -12,33 +21,95 @@ use egret_wire::value::{Secret, Span};
 use crate::config::ServiceConfig;
 use crate::drive::Standing;
 
+/// Services at most: those of the configuration, and those that were needed since (chosen: the catalogue has 1,700
+/// back ends, and the rest is for registrars).
+const MOST: usize = 16_384;
+
 /// All services; a [`ServiceId`] is an index into them.
-#[derive(Debug)]
+///
+/// Those of the configuration come first. Others are added when they are first needed, and stay: an id is good
+/// for as long as the process lives.
 pub(crate) struct Services {
     pub(crate) catalogue: Catalogue,
-    configs: Vec<ServiceConfig>,
+    /// Whom the world asks; `None`: nobody but the configured services is asked.
+    table: Option<Arc<Table>>,
+    /// Filled from the front; what is filled never changes.
+    slots: Box<[OnceLock<Box<ServiceConfig>>]>,
+    /// How many are filled.
+    count: AtomicUsize,
+    by_id: DashMap<String, ServiceId>,
+    /// Held while one is added.
+    adding: Mutex<()>,
 }
 
 impl Services {
     /// # Errors
-    /// Two services share an id; the configuration has checked that they do not.
-    pub(crate) fn new(configs: Vec<ServiceConfig>) -> Result<Self, String> {
+    /// Two services share an id; the configuration has checked that they do not. Or there are too many.
+    pub(crate) fn new(configs: Vec<ServiceConfig>, table: Option<Arc<Table>>) -> Result<Self, String> {
         let lookups = configs.iter().map(|config| config.lookup.clone()).collect();
-        let catalogue = Catalogue::new(lookups).map_err(|error| error.to_string())?;
-        Ok(Self { catalogue, configs })
+        let catalogue = Catalogue::with_table(lookups, table.clone()).map_err(|error| error.to_string())?;
+        let services = Self {
+            catalogue,
+            table,
+            slots: std::iter::repeat_with(OnceLock::new).take(MOST).collect(),
+            count: AtomicUsize::new(0),
+            by_id: DashMap::new(),
+            adding: Mutex::new(()),
+        };
+        for config in configs {
+            services.add(config)?;
+        }
+        Ok(services)
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = ServiceId> {
-        (0u32..).take(self.configs.len()).map(ServiceId)
+    /// The service of that id, added if the table knows it and it was not needed before.
+    ///
+    /// # Errors
+    /// There is none, or no room for it.
+    pub(crate) fn need(&self, id: &str) -> Result<ServiceId, String> {
+        if let Some(service) = self.find(id) {
+            return Ok(service);
+        }
+        let known = self.table.as_deref().and_then(|table| known::service(table, id));
+        self.add(known.ok_or_else(|| format!("no service `{id}` is configured, and the catalogue has none"))?)
+    }
+
+    /// Adds a service, unless there is one of its id by now.
+    fn add(&self, config: ServiceConfig) -> Result<ServiceId, String> {
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = config.lookup.id().to_owned();
+        if let Some(service) = self.find(&id) {
+            return Ok(service);
+        }
+        let index = self.count.load(Ordering::Relaxed);
+        let slot = self.slots.get(index).ok_or_else(|| {
+            format!(
+                "{MOST} services are in use, and there is no room for `{id}`; it can be asked after a restart"
+            )
+        })?;
+        // Whoever holds the lock is the only one who fills.
+        let _ = slot.set(Box::new(config));
+        let service = ServiceId(u32::try_from(index).unwrap_or(u32::MAX));
+        self.by_id.insert(id, service);
+        self.count.store(index + 1, Ordering::Release);
+        Ok(service)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0u32..).take(self.count()).map(ServiceId)
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<ServiceId> {
-        let (index, _) = self.catalogue.service(id)?;
-        u32::try_from(index).ok().map(ServiceId)
+        self.by_id.get(id).map(|service| *service)
     }
 
     pub(crate) fn config(&self, service: ServiceId) -> &ServiceConfig {
-        &self.configs[service.0 as usize]
+        self.slots[service.0 as usize].get().expect("an id is given when its slot is filled")
     }
 
     pub(crate) fn name(&self, service: ServiceId) -> &str {
@@ -56,21 +127,22 @@ impl Services {
         quotas.into_iter().filter(|quota| quota.scope == *scope).nth(index)
     }
 
-    pub(crate) fn rules(&self) -> Vec<Rules> {
-        self.configs.iter().map(|config| config.terms.rules()).collect()
+    pub(crate) fn rules(&self, service: ServiceId) -> Rules {
+        self.config(service).terms.rules()
     }
 
-    /// What an agent is told that may ask those with these patterns.
-    pub(crate) fn policies(&self, patterns: &[String]) -> Vec<ServicePolicy> {
-        let told = self.configs.iter().filter(|config| permits(patterns, config.lookup.id()));
-        told.map(policy).collect()
+    /// What an agent is told of these services that may ask those with these patterns.
+    pub(crate) fn policies(&self, services: Range<usize>, patterns: &[String]) -> Vec<ServicePolicy> {
+        let ids = services.filter_map(|index| u32::try_from(index).ok()).map(ServiceId);
+        let configs = ids.map(|service| self.config(service));
+        configs.filter(|config| permits(patterns, config.lookup.id())).map(policy).collect()
     }
 
     pub(crate) fn view(&self, service: ServiceId, standing: Standing) -> ServiceView {
         let config = self.config(service);
         ServiceView {
             id: config.lookup.id().to_owned(),
-            protocol: protocol(config.protocol).to_owned(),
+            protocol: protocol(config).to_owned(),
             address: config.address.clone(),
             quotas: config.terms.quotas_in_force().iter().map(rule).collect(),
             cost: config.terms.cost,
@@ -87,11 +159,10 @@ impl Services {
 }
 
 /// The protocol in the words of the API.
-pub(crate) fn protocol(protocol: agent::Protocol) -> &'static str {
-    match protocol {
-        agent::Protocol::Whois => "whois",
-        agent::Protocol::Http => "http",
+pub(crate) fn protocol(config: &ServiceConfig) -> &'static str {
+    match config.protocol {
         agent::Protocol::Null => "null",
+        agent::Protocol::Whois | agent::Protocol::Http => config.lookup.protocol().as_str(),
     }
 }
 

@@ -8,24 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use egret_core::id::AgentId;
-use egret_lookup::{Protocol, Raw, Reply, Service, Told, Verdict, classify, classify_http, decode};
 use egret_wire::agent::{
-    AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CallEnd, CoordinatorMessage,
-    Grant, Report, Spent, Welcome, read,
+    AGENT_KINDS, AgentMessage, Attempt, CLOSE_REPLACED, CLOSE_UNKNOWN_AGENT, CoordinatorMessage, Grant,
+    Report, ServicePolicy, Spent, Welcome, read,
 };
-use egret_wire::api::Answer;
 use egret_wire::value::Secret;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::Shared;
-use crate::drive::{Join, Judged, Message as DriveMessage, answer_outcome};
+use crate::drive::{Join, Message as DriveMessage};
+use crate::judge::judge;
 use crate::login::{Login, login};
 use crate::server::Binding;
-use crate::services::{Services, protocol};
 
 /// How often a frame is due from either side.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -45,6 +41,8 @@ pub(crate) enum Outgoing {
     Ack(Vec<Attempt>),
     Cancel(Vec<Attempt>),
     Spent(Spent),
+    /// More services that may be asked.
+    Added(Vec<ServicePolicy>),
     /// The coordinator stops: come back within this many milliseconds.
     GoingAway(u64),
     /// Another login shows the key of this one: tell it if the agent answers.
@@ -123,7 +121,14 @@ struct Session {
 impl Session {
     /// Makes the agent part of the fleet. Who owns its egresses is on disk before it can ask for work.
     async fn welcome(&mut self, join: Join, epoch: u64) -> Result<(), Closed> {
-        let policies = self.shared.services.policies(&join.agent.services);
+        let patterns = join.agent.services.clone();
+        // What it has counted counts, also for services that this start has not needed yet.
+        for entry in &join.ledgers {
+            let _ = self.shared.services.need(&entry.service);
+        }
+        for call in &join.in_flight {
+            let _ = self.shared.services.need(&call.service);
+        }
         let internal = || Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
         let (reply, welcomed) = oneshot::channel();
         let sent = self.shared.drive.send(DriveMessage::Join(Box::new(join), reply)).await;
@@ -145,7 +150,7 @@ impl Session {
         row.ok_or_else(revoked)?;
         let welcome = Welcome {
             epoch,
-            services: policies,
+            services: self.shared.services.policies(0..welcomed.services, &patterns),
             ledgers: welcomed.ledgers,
             egresses: welcomed.egresses,
             heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
@@ -172,6 +177,9 @@ impl Session {
                     }
                     Some(Outgoing::Spent(spent)) => {
                         say(&mut self.socket, &CoordinatorMessage::Spent(spent)).await.map_err(stuck)?;
+                    }
+                    Some(Outgoing::Added(services)) => {
+                        say(&mut self.socket, &CoordinatorMessage::Added(services)).await.map_err(stuck)?;
                     }
                     Some(Outgoing::GoingAway(within_ms)) => {
                         let away = CoordinatorMessage::GoingAway { after_ms: 0, within_ms };
@@ -322,57 +330,6 @@ fn frames(grants: Vec<Grant>) -> Vec<Vec<Grant>> {
     frames
 }
 
-/// What a report means, by the service's rules.
-fn judge(services: &Services, mut report: Report) -> Judged {
-    let Some((_, service)) = services.catalogue.service(&report.service) else {
-        return Judged { report, verdict: None, answer: None, left: None };
-    };
-    let told = Told::read(&report.headers);
-    let verdict = verdict(service, &report, &told);
-    if let Some(status) = report.status.filter(|status| !(200..300).contains(status)) {
-        report.detail.get_or_insert_with(|| format!("status {status}"));
-    }
-    // What is passed on as it is need not be read.
-    let outcome = verdict.as_ref().and_then(answer_outcome).filter(|_| report.head.is_none());
-    let answer = outcome.map(|outcome| {
-        let config = services.find(&report.service).map(|id| services.config(id));
-        let field = |name| report.headers.iter().find(|(is, _)| is == name).map(|(_, value)| value.clone());
-        let mut answer = Answer {
-            outcome,
-            protocol: config.map_or("", |config| protocol(config.protocol)).to_owned(),
-            status: report.status,
-            location: field("location"),
-            content_type: field("content-type"),
-            record: None,
-            raw: None,
-            raw_base64: None,
-            charset: None,
-        };
-        match decode(&report.answer.0, service.charset()) {
-            Raw::Text { text, charset } => {
-                answer.raw = Some(text.into_owned());
-                answer.charset = charset.map(str::to_owned);
-            }
-            Raw::Bytes => answer.raw_base64 = Some(STANDARD.encode(&report.answer.0)),
-        }
-        answer
-    });
-    Judged { report, verdict, answer, left: told.left }
-}
-
-/// `None`: nothing came that could mean anything.
-fn verdict(service: &Service, report: &Report, told: &Told) -> Option<Verdict> {
-    let reply = match report.end {
-        CallEnd::Answered => Reply::Answer(&report.answer.0),
-        CallEnd::Reset => Reply::Reset(&report.answer.0),
-        _ => return None,
-    };
-    Some(match service.protocol() {
-        Protocol::Http => classify_http(service, report.status, told, reply),
-        Protocol::Whois | Protocol::Rdap => classify(service, reply),
-    })
-}
-
 pub(crate) async fn say(socket: &mut WebSocket, message: &CoordinatorMessage) -> Result<(), ()> {
     let text = serde_json::to_string(message)
         .map_err(|error| tracing::error!("a message cannot be written: {error}"))?;
@@ -396,44 +353,7 @@ async fn close(socket: &mut WebSocket, Closed { code, reason }: Closed) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use egret_wire::value::Bytes;
-
-    fn judged(end: CallEnd, status: u16, headers: &[(&str, &str)], body: &str) -> Judged {
-        let service = "[[service]]\nid = \"api\"\nprotocol = \"http\"\naddress = \"https://a.example\"\n";
-        let services = Services::new(Config::parse(service, "egret.toml").unwrap().services).unwrap();
-        let report = Report {
-            attempt: Attempt(1, 1, 1, 1),
-            service: "api".to_owned(),
-            egress: "192.0.2.1".to_owned(),
-            seal: String::new(),
-            end,
-            answer: Bytes(body.as_bytes().to_vec()),
-            held_ms: 0,
-            took_ms: 0,
-            since_ms: 0,
-            detail: None,
-            status: Some(status),
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            ready_in_ms: None,
-            head: None,
-        };
-        judge(&services, report)
-    }
-
-    #[test]
-    fn an_http_answer_keeps_its_status_where_it_points_and_what_it_says_is_left() {
-        let headers = [("ratelimit", "\"a\";r=3;t=20"), ("content-type", "text/plain"), ("location", "/b")];
-        let judged = judged(CallEnd::Answered, 301, &headers, "moved");
-        assert_eq!(judged.left, Some((3, Duration::from_secs(20))));
-        let answer = judged.answer.unwrap();
-        assert_eq!((answer.status, answer.raw.as_deref()), (Some(301), Some("moved")));
-        assert_eq!(
-            (answer.location.as_deref(), answer.content_type.as_deref()),
-            (Some("/b"), Some("text/plain"))
-        );
-        assert_eq!(judged.report.detail.as_deref(), Some("status 301"));
-    }
 
     #[test]
     fn long_questions_go_in_frames_of_their_own_and_none_is_left_out() {
@@ -441,6 +361,7 @@ mod tests {
             attempt: Attempt(n, 1, 1, n),
             service: "s".to_owned(),
             egress: "e".to_owned(),
+            at: None,
             question: Bytes(vec![b'/'; bytes]),
             headers: Vec::new(),
             seal: String::new(),
@@ -451,18 +372,5 @@ mod tests {
         let names: Vec<Vec<u64>> =
             frames.iter().map(|frame| frame.iter().map(|grant| grant.attempt.0).collect()).collect();
         assert_eq!(names, [vec![0, 1, 2], vec![3], vec![4], vec![5], vec![6]]);
-    }
-
-    #[test]
-    fn a_refusal_and_a_failure_over_http_are_no_answers() {
-        let refused = judged(CallEnd::Answered, 429, &[("retry-after", "7")], "slow down");
-        assert_eq!(refused.verdict, Some(Verdict::Refused { wait: Some(Duration::from_secs(7)) }));
-        let failed = judged(CallEnd::Answered, 500, &[], "as always");
-        assert_eq!(failed.verdict, Some(Verdict::Failed));
-        let cut = judged(CallEnd::Reset, 200, &[], "hal");
-        assert_eq!(cut.verdict, Some(Verdict::Failed));
-        let silent = judged(CallEnd::TimedOut, 200, &[], "hal");
-        assert_eq!(silent.verdict, None);
-        assert!([refused, failed, cut, silent].iter().all(|judged| judged.answer.is_none()));
     }
 }

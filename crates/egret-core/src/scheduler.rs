@@ -153,6 +153,17 @@ impl Scheduler {
         }
     }
 
+    /// Adds a service, whose id is the number of those before it.
+    pub fn add(&mut self, rules: Rules) {
+        self.services.push(Service::new(rules));
+        self.timers.grow(self.services.len());
+    }
+
+    /// How many services there are.
+    pub fn services(&self) -> usize {
+        self.services.len()
+    }
+
     /// Takes note of what happened; decides nothing before the next [`Scheduler::tick`].
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {

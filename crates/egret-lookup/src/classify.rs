@@ -9,6 +9,7 @@
 //! Time is linear in the first 64 KiB of an answer and constant after them.
 
 mod http;
+mod rdap;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::service::{Rule, Service};
 use crate::wait;
 
 pub use http::classify_http;
+pub use rdap::{RdapReply, classify_rdap};
 
 /// How much of an answer is judged, in bytes. Recorded refusals are below 2 KiB; chosen.
 const JUDGED_MAX: usize = 64 * 1024;

@@ -12,8 +12,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+mod backend;
 mod bootstrap;
 mod build;
 mod ranges;
@@ -28,6 +29,7 @@ use ranges::Ranges;
 /// The longest domain name in text form (RFC 1035 section 2.3.4); nothing longer is a zone.
 const NAME_MAX: usize = 253;
 const NO_TLD: &str = "its top-level domain is not in IANA's root zone";
+const NO_TAG: &str = "its handle ends in no tag of a registry, such as -ARIN or -RIPE; name a `service`";
 const NO_BLOCK: &str = "IANA has handed it to no registry: it is reserved, for special use, or free";
 
 /// Who answers for a target.
@@ -104,6 +106,9 @@ struct Row {
 pub struct Table {
     servers: Vec<Server>,
     by_id: HashMap<Cow<'static, str>, u32>,
+    backends: HashMap<String, Vec<u32>>,
+    /// Tags of handles with their RDAP servers; few.
+    tags: Vec<(&'static str, u32)>,
     zones: HashMap<Cow<'static, str>, Row>,
     /// Labels in the deepest zone: longer suffixes need no look-up.
     deepest: usize,
@@ -115,9 +120,9 @@ pub struct Table {
 
 impl Table {
     /// The table that is compiled in, parsed once for the process.
-    pub fn embedded() -> &'static Table {
-        static TABLE: OnceLock<Table> = OnceLock::new();
-        TABLE.get_or_init(|| build::table(embedded_rows()))
+    pub fn embedded() -> &'static Arc<Table> {
+        static TABLE: OnceLock<Arc<Table>> = OnceLock::new();
+        TABLE.get_or_init(|| Arc::new(build::table(embedded_rows())))
     }
 
     /// The embedded table with every RDAP server that IANA names replaced by those of `bootstrap`.
@@ -166,6 +171,23 @@ impl Table {
         self.block(self.asn.find(number.into()))
     }
 
+    /// Finds the RDAP server for a handle by the tag behind its last `-` (RFC 8521).
+    pub fn entity(&self, handle: &str) -> Known<'_> {
+        let tag = handle.rsplit_once('-').map_or("", |(_, tag)| tag);
+        let tag = self.tags.iter().find(|(known, _)| known.eq_ignore_ascii_case(tag));
+        tag.map_or(Known::nobody(NO_TAG), |(zone, server)| Known {
+            zone,
+            rdap: Some(&self.servers[*server as usize]),
+            whois: None,
+            why_none: None,
+        })
+    }
+
+    /// Whether it knows a server or a back end of that id.
+    pub fn knows(&self, id: &str) -> bool {
+        self.by_id.contains_key(id) || self.backends.contains_key(id)
+    }
+
     /// The server of that id: for whois its host name, so that a referral can be looked up; for RDAP its base
     /// URL without the scheme, `/` written as `:`.
     pub fn server(&self, id: &str) -> Option<&Server> {
@@ -175,6 +197,11 @@ impl Table {
     /// Every server, those that only referrals lead to included; whois first, each protocol in a fixed order.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
         self.servers.iter()
+    }
+
+    /// The servers of a back end, by the id that [`Server::backend`] gives; none if it is unknown.
+    pub fn backend(&self, id: &str) -> impl Iterator<Item = &Server> {
+        self.backends.get(id).into_iter().flatten().map(|&index| &self.servers[index as usize])
     }
 
     /// Every zone, in no order.

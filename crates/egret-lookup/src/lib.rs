@@ -12,7 +12,7 @@
 //!
 //! Deliberately absent: sockets, clocks, waiting, randomness, and every type of
 //! our other crates; the coordinator translates config and wire into the types
-//! here. Services over whois and over plain HTTP can be asked so far.
+//! here.
 
 mod answer;
 mod charset;
@@ -30,9 +30,9 @@ mod wait;
 
 pub use answer::{Raw, decode};
 pub use charset::{Charset, CharsetError};
-pub use classify::{Reply, Verdict, classify, classify_http};
+pub use classify::{RdapReply, Reply, Verdict, classify, classify_http, classify_rdap};
 pub use headers::Told;
-pub use plan::{Catalogue, PlanError, Step};
+pub use plan::{Catalogue, PlanError, Step, Steps};
 pub use record::{
     Class, Entity, Event, Nameserver, RdapError, Record, Registrar, SecureDns, read_rdap, read_whois,
 };

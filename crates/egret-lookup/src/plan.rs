@@ -2,15 +2,24 @@
 //!
 //! A [`Catalogue`] holds the configured services and finds the one that answers a
 //! name by the longest zone on a label border: one hash look-up per label that
-//! a zone can have, whatever the number of services. It decides nothing about
+//! a zone can have, whatever the number of services. Where none does, the table of
+//! the world's servers says who would (`world`). It decides nothing about
 //! when or from where; that is the ledger's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::charset::Charset;
+use crate::known::Table;
 use crate::service::{Protocol, Service, ServiceError};
 use crate::target::{Given, Kind, Target, TargetError};
 
 mod spelling;
+mod subject;
+mod world;
+
+use subject::Subject;
+use world::table_steps;
 
 /// How many ids an error lists (chosen).
 const IDS_SHOWN: usize = 5;
@@ -18,13 +27,30 @@ const IDS_SHOWN: usize = 5;
 /// One question to one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The service's index in the catalogue.
-    pub service: usize,
+    /// The service's id: a configured one, or the back end of a server that the table knows.
+    pub service: String,
+    /// Which of a back end's servers is asked, `host:43` or a base URL; `None`: the configured service's own address.
+    pub at: Option<String>,
     /// The target in its normalised form.
     pub target: String,
     /// What is sent. Over whois the template with the target in it, in the service's charset, and CR LF; over
-    /// HTTP the path under the service's base URL.
+    /// HTTP and RDAP the path: under the configured service's base URL, or under the root of the server's host.
     pub question: Vec<u8>,
+}
+
+/// The questions of a lookup, in the order to ask them: a later one only if the service of that before fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    /// The first.
+    pub first: Step,
+    /// The other protocol's, where there is one.
+    pub next: Option<Step>,
+}
+
+impl Steps {
+    fn one(first: Step) -> Steps {
+        Steps { first, next: None }
+    }
 }
 
 /// Why a lookup has no first step.
@@ -79,12 +105,14 @@ impl PlanError {
 pub struct Catalogue {
     services: Vec<Service>,
     by_id: HashMap<String, usize>,
-    /// Whois services by zone, each list in the order of the configuration.
+    /// Whois and RDAP services by zone, each list in the order of the configuration.
     by_zone: HashMap<String, Vec<usize>>,
     /// Labels in the deepest zone: longer suffixes need no look-up.
     deepest: usize,
-    /// Whois services that answer any target.
+    /// Those that answer any target.
     anywhere: Vec<usize>,
+    /// Whom the world asks; `None`: the configured services alone.
+    table: Option<Arc<Table>>,
 }
 
 impl Catalogue {
@@ -93,15 +121,26 @@ impl Catalogue {
     /// # Errors
     /// [`ServiceError::Twice`] if two share an id.
     pub fn new(services: Vec<Service>) -> Result<Catalogue, ServiceError> {
-        let mut catalogue = Catalogue::default();
+        Catalogue::with_table(services, None)
+    }
+
+    /// The same with a table of the world's servers, for what no configured service answers.
+    ///
+    /// A configured service whose id the table knows, and that names no zones, answers those of the table, in place of
+    /// what the table says of it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Twice`] if two services share an id.
+    pub fn with_table(services: Vec<Service>, table: Option<Arc<Table>>) -> Result<Catalogue, ServiceError> {
+        let mut catalogue = Catalogue { table, ..Catalogue::default() };
         for (index, service) in services.iter().enumerate() {
             if catalogue.by_id.insert(service.id().to_owned(), index).is_some() {
                 return Err(ServiceError::Twice { id: service.id().to_owned() });
             }
-            if service.protocol() != Protocol::Whois {
+            if service.protocol() == Protocol::Http {
                 continue;
             }
-            if service.zones().is_empty() {
+            if service.zones().is_empty() && !catalogue.is_in_table(service.id()) {
                 catalogue.anywhere.push(index);
             }
             for zone in service.zones() {
@@ -123,11 +162,11 @@ impl Catalogue {
         self.by_id.get(id).map(|&index| (index, &self.services[index]))
     }
 
-    /// Plans the first question of a lookup.
+    /// Plans a lookup: the first question, then those that are to be asked if its service does not answer.
     ///
     /// A service named is the one asked; over HTTP it has to be. Else the longest zone on a label border
-    /// decides for names; where none matches, the one service without zones.
-    /// `exact` keeps all labels of a domain instead of the registrable name.
+    /// decides for names; where none matches, the one service without zones; where there is none, the table.
+    /// RDAP comes before whois. `exact` keeps all labels of a domain instead of the registrable name.
     ///
     /// # Errors
     /// See [`PlanError`]; each says what to change in the request or the config.
@@ -137,43 +176,57 @@ impl Catalogue {
         target: &str,
         service: Option<&str>,
         exact: bool,
-    ) -> Result<Step, PlanError> {
-        let named = service.map(|id| self.named(id, kind)).transpose()?;
-        if kind == Kind::Rdap {
-            return Err(unsupported(format!("`{kind}` lookups cannot be made yet; use `domain` or `whois`")));
-        }
+    ) -> Result<Steps, PlanError> {
         if kind == Kind::Http {
-            let service = named.ok_or_else(|| self.nobody_named())?;
+            let index = self.configured(service.ok_or_else(|| self.nobody_named())?, kind)?;
             let target = Target::parse(kind, target)?.into_string();
-            return Ok(Step { service, question: target.clone().into_bytes(), target });
+            let service = self.services[index].id().to_owned();
+            let question = target.clone().into_bytes();
+            return Ok(Steps::one(Step { service, at: None, target, question }));
         }
         let target = Target::parse(kind, target)?;
         let zone = self.zone_of(&target);
-        let index = match named {
-            Some(index) => index,
-            None => self.choose(kind, &target, zone.map(|(_, services)| services))?,
+        let by_table = |table, named| table_steps(self, table, (kind, target.clone(), exact), named);
+        let indices = match service {
+            Some(id) if self.service(id).is_none() && self.is_in_table(id) => Vec::new(),
+            Some(id) => vec![self.configured(id, kind)?],
+            None => self.choose(kind, zone.map(|(_, services)| services))?,
         };
+        if let Some(table) = self.table.as_deref().filter(|_| indices.is_empty()) {
+            return by_table(table, service);
+        }
+        let [first, rest @ ..] = &indices[..] else { return Err(unsupported(nobody(kind, &target))) };
         let target = match kind {
             Kind::Domain if !exact => target.registrable(zone.map_or(0, |(bytes, _)| bytes)),
             _ => target,
         };
-        let question = self.question(index, target.as_str())?;
-        Ok(Step { service: index, target: target.into_string(), question })
+        let step = |index: &usize| self.configured_step(*index, kind, &target);
+        Ok(Steps { first: step(first)?, next: rest.first().map(step).transpose()? })
     }
 
-    fn named(&self, id: &str, kind: Kind) -> Result<usize, PlanError> {
+    /// A configured service that may be named for such a lookup.
+    fn configured(&self, id: &str, kind: Kind) -> Result<usize, PlanError> {
         let Some((index, service)) = self.service(id) else {
             let nearest = spelling::nearest(id, self.services.iter().map(Service::id), IDS_SHOWN);
             return Err(PlanError::UnknownService { given: Given::new(id), nearest });
         };
-        let needed = if kind == Kind::Http { Protocol::Http } else { Protocol::Whois };
-        if service.protocol() != needed {
-            let protocol = service.protocol();
+        let protocol = service.protocol();
+        if !speaks(protocol, kind) {
+            let needed = match kind {
+                Kind::Http => "http",
+                Kind::Rdap => "rdap",
+                Kind::Whois => "whois",
+                _ => "whois or rdap",
+            };
             return Err(unsupported(format!(
                 "service `{id}` speaks {protocol}, which cannot answer `{kind}`; name one that speaks {needed}"
             )));
         }
         Ok(index)
+    }
+
+    fn is_in_table(&self, id: &str) -> bool {
+        self.table.as_deref().is_some_and(|table| table.knows(id))
     }
 
     fn nobody_named(&self) -> PlanError {
@@ -211,34 +264,64 @@ impl Catalogue {
         longest
     }
 
-    fn choose(&self, kind: Kind, target: &Target, in_zone: Option<&[usize]>) -> Result<usize, PlanError> {
+    /// The configured services that are to be asked, RDAP first; none: whoever else knows.
+    fn choose(&self, kind: Kind, in_zone: Option<&[usize]>) -> Result<Vec<usize>, PlanError> {
         // A zone says who knows the domains below it, not the hosts or handles.
-        let in_zone = in_zone.filter(|_| matches!(kind, Kind::Domain | Kind::Whois));
-        match in_zone.unwrap_or(&self.anywhere) {
-            [] => Err(unsupported(nobody(kind, target))),
-            [only] => Ok(*only),
-            several => Err(PlanError::UnnamedService {
-                candidates: several.iter().map(|&index| self.services[index].id().to_owned()).collect(),
-            }),
+        let in_zone = in_zone.filter(|_| matches!(kind, Kind::Domain | Kind::Whois | Kind::Rdap));
+        let mut chosen = Vec::with_capacity(2);
+        for protocol in [Protocol::Rdap, Protocol::Whois] {
+            let all = in_zone.unwrap_or(&self.anywhere).iter().copied();
+            let speaking: Vec<usize> = all
+                .filter(|&index| self.services[index].protocol() == protocol && speaks(protocol, kind))
+                .collect();
+            match speaking[..] {
+                [] => {}
+                [only] => chosen.push(only),
+                _ => {
+                    let id = |&index: &usize| self.services[index].id().to_owned();
+                    return Err(PlanError::UnnamedService { candidates: speaking.iter().map(id).collect() });
+                }
+            }
         }
+        Ok(chosen)
     }
 
-    fn question(&self, index: usize, target: &str) -> Result<Vec<u8>, PlanError> {
+    fn configured_step(&self, index: usize, kind: Kind, target: &Target) -> Result<Step, PlanError> {
         let service = &self.services[index];
-        let charset = service.charset();
-        let mut bytes = charset.encode(&service.line(target)).ok_or_else(|| TargetError::NotInCharset {
-            given: Given::new(target),
-            charset: charset.name(),
-        })?;
-        bytes.extend_from_slice(b"\r\n");
-        Ok(bytes)
+        let question = match service.protocol() {
+            Protocol::Rdap => format!("/{}", Subject::of(kind, target)?.path()).into_bytes(),
+            _ => line(&service.line(target.as_str()), service.charset(), target)?,
+        };
+        let target = target.as_str().to_owned();
+        Ok(Step { service: service.id().to_owned(), at: None, target, question })
     }
+}
+
+/// Whether a service of that protocol can answer such a lookup.
+fn speaks(protocol: Protocol, kind: Kind) -> bool {
+    match kind {
+        Kind::Http => protocol == Protocol::Http,
+        Kind::Rdap => protocol == Protocol::Rdap,
+        Kind::Whois => protocol == Protocol::Whois,
+        Kind::Domain | Kind::Ip | Kind::Asn | Kind::Nameserver | Kind::Entity => protocol != Protocol::Http,
+    }
+}
+
+/// One line of whois, as it is sent.
+fn line(line: &str, charset: Charset, target: &Target) -> Result<Vec<u8>, PlanError> {
+    let mut bytes = charset.encode(line).ok_or_else(|| TargetError::NotInCharset {
+        given: Given::new(target.as_str()),
+        charset: charset.name(),
+    })?;
+    bytes.extend_from_slice(b"\r\n");
+    Ok(bytes)
 }
 
 fn nobody(kind: Kind, target: &Target) -> String {
     let given = Given::new(target.as_str());
+    let protocol = if kind == Kind::Rdap { "rdap" } else { "whois" };
     format!(
-        "no whois service is configured for the {kind} lookup {given}; add a [[service]] with a zone for it, \
+        "no {protocol} service is configured for the {kind} lookup {given}; add a [[service]] with a zone for it, \
          or one without zones"
     )
 }

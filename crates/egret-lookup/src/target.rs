@@ -137,6 +137,11 @@ impl Target {
         self
     }
 
+    /// Whether this host is itself a public suffix or the zone of that length: nothing that somebody registers.
+    pub(crate) fn is_suffix(&self, zone: usize) -> bool {
+        self.is_host && self.text.len() <= host::public_suffix_len(&self.text).max(zone)
+    }
+
     /// The normalised text.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -99,6 +99,8 @@ pub enum CoordinatorMessage {
     Spent(Spent),
     /// The services that may be asked, replacing the former list.
     Policy(Vec<ServicePolicy>),
+    /// More services that may be asked.
+    Added(Vec<ServicePolicy>),
     /// The session will be closed; come back after a random time within these bounds.
     GoingAway {
         /// Not before, in milliseconds.
@@ -341,6 +343,9 @@ pub struct Grant {
     pub service: String,
     /// From where: an address as observed.
     pub egress: String,
+    /// Which host of the service, as `host:port`; `None`: the address of its policy, which has none where this is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// What to send, whole; over HTTP as [`Ask`](crate::ask::Ask) writes it.
     pub question: Bytes,
     /// Over HTTP: fields that the service's configuration adds, in place of others of their names. They are in memory
@@ -430,8 +435,18 @@ pub fn read<'a, M: Deserialize<'a>>(frame: &'a str, known: &[&str]) -> Result<M,
 /// The kinds of [`AgentMessage`].
 pub const AGENT_KINDS: [&str; 6] = ["hello", "credit", "clock", "results", "draining", "unsupported"];
 /// The kinds of [`CoordinatorMessage`].
-pub const COORDINATOR_KINDS: [&str; 9] =
-    ["challenge", "welcome", "grants", "ack", "cancel", "spent", "policy", "going_away", "unsupported"];
+pub const COORDINATOR_KINDS: [&str; 10] = [
+    "challenge",
+    "welcome",
+    "grants",
+    "ack",
+    "cancel",
+    "spent",
+    "policy",
+    "added",
+    "going_away",
+    "unsupported",
+];
 
 #[cfg(test)]
 mod tests {

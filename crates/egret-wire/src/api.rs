@@ -176,7 +176,7 @@ pub struct Answer {
     pub outcome: AnswerOutcome,
     /// Which protocol brought it.
     pub protocol: String,
-    /// The parsed record; `null` until there is a parser for it.
+    /// What was found, by the names of RDAP whatever the protocol; `null` if nothing was found, or over HTTP.
     pub record: Option<serde_json::Value>,
     /// The answer as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

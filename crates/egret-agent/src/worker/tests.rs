@@ -31,7 +31,7 @@ fn policy(units: u32) -> ServicePolicy {
 fn grant(n: u64, not_after_us: Option<u64>) -> Grant {
     let (service, egress, question) = ("s".to_owned(), EGRESS.to_owned(), Bytes(b"a\r\n".to_vec()));
     let (attempt, seal, headers) = (Attempt(n, 1, 1, n), String::new(), Vec::new());
-    Grant { attempt, service, egress, question, headers, seal, not_after_us }
+    Grant { attempt, service, egress, at: None, question, headers, seal, not_after_us }
 }
 
 fn worker(clock: Clock, units: u32) -> Worker {

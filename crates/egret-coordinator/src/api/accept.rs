@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
-use egret_lookup::{Kind, fields};
+use egret_lookup::{Kind, Step, fields};
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{Deadline, EgressWish, HttpRequest, JobError, JobRequest, JobResult, Lookup, Priority};
 use egret_wire::problem::Code;
@@ -84,14 +84,11 @@ pub(crate) fn accept(
     let now_ms = shared.clock.wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
     let target = request::target(&mut request)?;
-    let step = shared.services.catalogue.plan(
-        kind(request.lookup),
-        &target,
-        request.service.as_deref(),
-        request.exact,
-    )?;
-    let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    caller.check_service(shared.services.name(service))?;
+    let (kind, named) = (kind(request.lookup), request.service.as_deref());
+    let step = shared.services.catalogue.plan(kind, &target, named, request.exact)?.first;
+    // Before one is added for it.
+    caller.check_service(&step.service)?;
+    let (service, at) = whom(&shared.services, &step)?;
     let question =
         request::question(shared.services.config(service), step.question, request.request.as_ref())?;
     let spec = Spec {
@@ -109,11 +106,21 @@ pub(crate) fn accept(
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
-    let reuse = reuse_of(&shared.services, service, &flow.egress, &spec, &question);
+    let reuse = reuse_of(&shared.services, service, &flow.egress, &spec, (at.as_deref(), &question));
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), question);
-    let job = job.with_reuse(reuse);
+    let job = job.at(at).with_reuse(reuse);
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
+}
+
+/// The service of a step, and which of its hosts is asked if it has several.
+///
+/// # Errors
+/// `unknown_service`: there is no room for one more, or it has gone from the catalogue.
+pub(super) fn whom(services: &Services, step: &Step) -> Result<(ServiceId, Option<Box<str>>), Failure> {
+    let service = services.need(&step.service).map_err(|why| Failure::new(Code::UnknownService, why))?;
+    let at = step.at.as_deref().filter(|_| services.config(service).address.is_empty());
+    Ok((service, at.map(Box::from)))
 }
 
 /// Reserves room for `count` more open jobs.
@@ -144,25 +151,26 @@ pub(crate) fn release(shared: &Shared, count: usize) {
 pub(crate) fn reopen(services: &Services, row: &JobRow, now_ms: u64) -> Result<Job, OutcomeRow> {
     let planned =
         serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
-            let step = services
+            let steps = services
                 .catalogue
                 .plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact)
                 .map_err(|error| error.to_string())?;
-            let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
+            let step = steps.first;
+            let (service, at) = whom(services, &step).map_err(|Failure(problem)| problem.detail)?;
             let asked = request::question(services.config(service), step.question, spec.request.as_ref());
             let question = asked.map_err(|Failure(problem)| problem.detail)?;
-            Ok((spec, service, question))
+            Ok((spec, service, at, question))
         });
-    let (spec, service, question) = planned.map_err(|detail| {
+    let (spec, service, at, question) = planned.map_err(|detail| {
         tracing::error!(job = %row.id, "the job cannot go on: {detail}");
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: now_ms, body }
     })?;
-    let reuse = reuse_of(services, service, &row.flow.egress, &spec, &question);
+    let reuse = reuse_of(services, service, &row.flow.egress, &spec, (at.as_deref(), &question));
     let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), question);
-    Ok(job.with_reuse(reuse))
+    Ok(job.at(at).with_reuse(reuse))
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.
@@ -178,7 +186,7 @@ fn reuse_of(
     service: ServiceId,
     egress: &str,
     spec: &Spec,
-    question: &[u8],
+    question: (Option<&str>, &[u8]),
 ) -> Option<Reuse> {
     let is_safe = spec.request.as_ref().is_none_or(|request| fields::is_safe(&request.method));
     reuse(services, service, egress, spec.max_age, question).filter(|_| is_safe)
@@ -190,13 +198,18 @@ pub(super) fn reuse(
     service: ServiceId,
     egress: &str,
     max_age: Option<Span>,
-    question: &[u8],
+    (at, question): (Option<&str>, &[u8]),
 ) -> Option<Reuse> {
     let config = services.config(service);
     let max_age = max_age.map_or(config.cache_for, |age| age.0);
     // Whoever says where to ask from means an answer from there.
-    let parts = [services.name(service), protocol(config.protocol), egress].map(str::as_bytes);
-    (!config.cache_for.is_zero()).then(|| Reuse { key: Key::new(&parts, question), max_age })
+    let parts = [services.name(service), protocol(config), egress].map(str::as_bytes);
+    let key = || match at {
+        // Hosts of one back end are asked about different names, and say so in the question.
+        None => Key::new(&parts, question),
+        Some(at) => Key::new(&[parts[0], parts[1], parts[2], at.as_bytes()], question),
+    };
+    (!config.cache_for.is_zero()).then(|| Reuse { key: key(), max_age })
 }
 
 /// A priority in the words of the scheduler; its number is how it is kept.

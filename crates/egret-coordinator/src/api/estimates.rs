@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::DashMap;
 use egret_core::forecast::Drain;
 use egret_core::id::{BatchId, ServiceId};
 use egret_core::scheduler::Wait;
@@ -22,7 +23,7 @@ const ROOM: u64 = 1_000;
 
 /// The latest estimate of each service.
 pub(crate) struct Estimates {
-    slots: Vec<Mutex<Option<Arc<Estimate>>>>,
+    slots: DashMap<ServiceId, Arc<Mutex<Option<Arc<Estimate>>>>>,
     /// Held while a plan is played.
     pub(super) plans: Mutex<()>,
 }
@@ -37,10 +38,8 @@ pub(super) struct Estimate {
 }
 
 impl Estimates {
-    /// For so many services.
-    pub(crate) fn new(services: usize) -> Self {
-        let slots = std::iter::repeat_with(Mutex::default).take(services).collect();
-        Self { slots, plans: Mutex::default() }
+    pub(crate) fn new() -> Self {
+        Self { slots: DashMap::new(), plans: Mutex::default() }
     }
 }
 
@@ -87,9 +86,7 @@ impl Shared {
     /// # Errors
     /// `not_ready`: the coordinator is stopping.
     pub(super) async fn estimate(&self, service: ServiceId, calls: u64) -> Result<Arc<Estimate>, Failure> {
-        let slot = self.estimates.slots.get(service.0 as usize);
-        let slot =
-            slot.ok_or_else(|| Failure::new(Code::Internal, "a service without a place for estimates"))?;
+        let slot = Arc::clone(&self.estimates.slots.entry(service).or_default());
         let state = self.ask(move |drive, _| drive.footing(service)).await?;
         // Held while it is played: whoever else asks gets the same one.
         let mut kept = slot.lock().await;

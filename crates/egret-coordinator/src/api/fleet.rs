@@ -133,7 +133,7 @@ pub(crate) async fn pause(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<ServiceView>, Failure> {
-    let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
+    let service = shared.services.need(&id).map_err(|_| not_found("service", &id))?;
     let why = why(&body)?;
     let kept = why.clone();
     shared.ask(move |drive, now| drive.pause(service, why, now)).await?;
@@ -178,7 +178,7 @@ pub(crate) async fn resume(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<Json<ServiceView>, Failure> {
-    let service = shared.services.find(&id).ok_or_else(|| not_found("service", &id))?;
+    let service = shared.services.need(&id).map_err(|_| not_found("service", &id))?;
     shared.ask(move |drive, now| drive.resume(service, now)).await?;
     shared.store.save_order(format!("service/{id}"), None).await?.await?;
     service_view(&shared, service).await

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::accept::{Accepted, Spec, accept, release, reserve};
 use super::caller::Caller;
-use super::{Failure, Shared, keys, not_found, shown, upload};
+use super::{Failure, Shared, keys, not_found, record, shown, upload};
 use crate::drive::{Live, Message};
 
 /// A JSON body is at most this long, in bytes.
@@ -380,6 +380,10 @@ pub(super) fn view(
         (None, None) if kept.discarded => (JobState::Cancelled, JobResult::default()),
         (None, None) => (JobState::Queued, JobResult::default()),
     };
+    let mut result: JobResult = result;
+    if let Some(answer) = &mut result.answer {
+        record::add(answer, &spec.target);
+    }
     Ok(JobView {
         id: kept.job.id.to_string(),
         batch: kept.job.flow.batch.map(|batch| batch.to_string()),

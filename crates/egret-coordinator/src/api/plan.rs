@@ -17,7 +17,7 @@ use egret_wire::api::{JobRequest, MorePlan, Plan, RejectedLine, ServicePlan};
 use egret_wire::problem::Code;
 use egret_wire::value::Time;
 
-use super::accept::{check_age, class, deadline, kind, reuse};
+use super::accept::{check_age, class, deadline, kind, reuse, whom};
 use super::batches::REJECTED_SHOWN;
 use super::caller::Caller;
 use super::estimates::played;
@@ -147,10 +147,11 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
             let target = std::str::from_utf8(&line)
                 .map_err(|_| Failure::new(Code::InvalidTarget, "the line is not UTF-8"))?;
             let (kind, service) = (kind(options.lookup), options.service.as_deref());
-            let step = shared.services.catalogue.plan(kind, target, service, options.exact)?;
-            let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-            caller.check_service(shared.services.name(service))?;
-            Ok((service, line.len(), reuse(&shared.services, service, "", options.max_age, &step.question)))
+            let step = shared.services.catalogue.plan(kind, target, service, options.exact)?.first;
+            caller.check_service(&step.service)?;
+            let (service, at) = whom(&shared.services, &step)?;
+            let question = (at.as_deref(), step.question.as_slice());
+            Ok((service, line.len(), reuse(&shared.services, service, "", options.max_age, question)))
         });
         match planned {
             Ok((service, bytes, reuse)) => count.add(&shared.cache, service, bytes, reuse).await,

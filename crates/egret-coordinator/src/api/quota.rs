@@ -113,5 +113,5 @@ pub(crate) async fn cool_down(
 }
 
 fn find(shared: &Shared, service: &str) -> Result<ServiceId, Failure> {
-    shared.services.find(service).ok_or_else(|| not_found("service", service))
+    shared.services.need(service).map_err(|_| not_found("service", service))
 }

@@ -23,7 +23,7 @@ use egret_wire::problem::{Code, Problem};
 use egret_wire::value::{Bytes as WireBytes, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::accept::reserve;
+use super::accept::{reserve, whom};
 use super::caller::Caller;
 use super::request::check_method;
 use super::{Failure, Shared, jobs};
@@ -100,9 +100,9 @@ fn planned(shared: &Shared, caller: &Caller, uri: &Uri) -> Result<(ServiceId, St
     let (service, path) = below.split_at(below.find('/').unwrap_or(below.len()));
     let path = if path.is_empty() { "/" } else { path };
     let target = uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
-    let step = shared.services.catalogue.plan(Kind::Http, &target, Some(service), false)?;
-    let service = ServiceId(u32::try_from(step.service).unwrap_or(u32::MAX));
-    caller.check_service(shared.services.name(service))?;
+    let step = shared.services.catalogue.plan(Kind::Http, &target, Some(service), false)?.first;
+    caller.check_service(&step.service)?;
+    let (service, _) = whom(&shared.services, &step)?;
     Ok((service, step.target))
 }
 

@@ -1,7 +1,8 @@
 //! The services that ship with egret: the files of `config/services`, embedded.
 //!
-//! They hold when there is no config file. Beside `config/egret.example.toml` the same files are
-//! found on disk, so both ways know the same services.
+//! They add to what the catalogue knows of their ids: how refusals read, how long to rest after one. They hold when
+//! there is no config file. Beside `config/egret.example.toml` the same files are found on disk, so both ways know the
+//! same services.
 
 use super::source::Source;
 
@@ -11,13 +12,12 @@ macro_rules! shipped {
     };
 }
 
-const FILES: [(&str, &str); 8] = shipped![
+const FILES: [(&str, &str); 7] = shipped![
     "whois.eu.toml",
     "whois.fi.toml",
     "whois.hkirc.hk.toml",
     "whois.nic.brussels.toml",
     "whois.nic.xn--d1acj3b.toml",
-    "whois.publicinterestregistry.org.toml",
     "whois.tcinet.ru.toml",
     "whois.verisign-grs.com.toml",
 ];

@@ -7,6 +7,7 @@ use std::time::Duration;
 use egret_lookup::{Rule, Service, ServiceError};
 use egret_wire::agent::Protocol;
 
+use super::defaults::{CACHE_FOR, MAX_ANSWER, rdap_headers};
 use super::error::ConfigError;
 use super::item::Item;
 use super::table::{Keys, Table};
@@ -14,9 +15,6 @@ use super::{ServiceConfig, request, terms, value};
 
 /// The longest id: that of a host name (RFC 1035 2.3.4, without the dots around it).
 const ID_MAX: usize = 253;
-const MAX_ANSWER: u64 = 1 << 20;
-/// How long a whois answer is given again; chosen. What HTTP services answer may change at any time.
-const CACHE_FOR: Duration = Duration::from_secs(15 * 60);
 /// What a status can be (RFC 9110 15).
 const STATUSES: RangeInclusive<u32> = 100..=599;
 
@@ -31,10 +29,6 @@ pub(super) const SERVICE: Keys = Keys {
 };
 /// The signs of one rule in `refused_when`; a status is HTTP's.
 pub(super) const RULE: Keys = Keys { here: &["text", "empty", "closed", "status"], later: &[] };
-/// Keys that say how a line of whois is made.
-const WHOIS_ONLY: [&str; 3] = ["template", "zones", "charset"];
-/// Keys that say how a request is made.
-const HTTP_ONLY: [&str; 2] = ["headers", "methods"];
 
 /// Reads one service; its id comes along, so that a second one can be told where the first is.
 pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), ConfigError> {
@@ -42,8 +36,9 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
     let id = table.need("id", "a name for the service, such as id = \"whois.example.org\"")?;
     is_id(&id)?;
     let address = table.need("address", "where it is, such as address = \"whois.example.org:43\"")?;
-    let protocol = protocol(&table.need("protocol", "protocol = \"whois\" or \"http\"")?)?;
-    let blank = Service::new(id.text()?, spoken(protocol)).map_err(|error| refuse(&id, &error))?;
+    let (protocol, speaks) =
+        protocol(&table.need("protocol", "protocol = \"whois\", \"rdap\" or \"http\"")?)?;
+    let blank = Service::new(id.text()?, speaks).map_err(|error| refuse(&id, &error))?;
     let service = ServiceConfig {
         protocol,
         address: match protocol {
@@ -51,14 +46,19 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
             Protocol::Whois | Protocol::Null => checked(&address, value::host_and_port)?.to_owned(),
         },
         methods: table.read("methods", request::methods)?.unwrap_or_else(request::usual_methods),
-        headers: table.read("headers", request::headers)?.unwrap_or_default(),
+        headers: {
+            let own = table.read("headers", request::headers)?.unwrap_or_default();
+            if speaks == egret_lookup::Protocol::Rdap { rdap_headers(own) } else { own }
+        },
         terms: terms::read(&table)?,
         lookup: lookup(&table, blank)?,
         max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
-        cache_for: table.read("cache_for", |item| item.span(value::AGE))?.unwrap_or(match protocol {
-            Protocol::Whois => CACHE_FOR,
-            Protocol::Http | Protocol::Null => Duration::ZERO,
-        }),
+        cache_for: table.read("cache_for", |item| item.span(value::AGE))?.unwrap_or(
+            match (protocol, speaks) {
+                (Protocol::Whois, _) | (_, egret_lookup::Protocol::Rdap) => CACHE_FOR,
+                (Protocol::Http | Protocol::Null, _) => Duration::ZERO,
+            },
+        ),
         allow_private_addresses: table.read("allow_private_addresses", Item::flag)?.unwrap_or(false),
         source: table.read("source", Item::line)?.map(str::to_owned),
         terms_url: table.read("terms_url", |item| checked(item, value::url))?.map(str::to_owned),
@@ -77,36 +77,32 @@ fn is_id(id: &Item<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn protocol(item: &Item<'_>) -> Result<Protocol, ConfigError> {
+/// How an agent asks it, and what is asked and answered.
+fn protocol(item: &Item<'_>) -> Result<(Protocol, egret_lookup::Protocol), ConfigError> {
     match item.text()? {
-        "whois" => Ok(Protocol::Whois),
-        "http" => Ok(Protocol::Http),
+        "whois" => Ok((Protocol::Whois, egret_lookup::Protocol::Whois)),
+        "rdap" => Ok((Protocol::Http, egret_lookup::Protocol::Rdap)),
+        "http" => Ok((Protocol::Http, egret_lookup::Protocol::Http)),
         #[cfg(feature = "bench")]
-        "null" => Ok(Protocol::Null),
-        "rdap" => {
-            Err(item
-                .error("`rdap` is not available yet in this version of egret; write \"whois\" or \"http\""))
+        "null" => Ok((Protocol::Null, egret_lookup::Protocol::Whois)),
+        word => {
+            let word = value::quoted(word);
+            Err(item.error(format!("{word} is unknown; write \"whois\", \"rdap\" or \"http\"")))
         }
-        word => Err(item.error(format!("{} is unknown; write \"whois\" or \"http\"", value::quoted(word)))),
-    }
-}
-
-/// The protocol in the words of the lookup crate.
-fn spoken(protocol: Protocol) -> egret_lookup::Protocol {
-    match protocol {
-        Protocol::Http => egret_lookup::Protocol::Http,
-        Protocol::Whois | Protocol::Null => egret_lookup::Protocol::Whois,
     }
 }
 
 fn lookup(table: &Table<'_>, blank: Service) -> Result<Service, ConfigError> {
     let mut service = blank;
     let speaks = service.protocol();
-    let (others, owner) = match speaks {
-        egret_lookup::Protocol::Http => (&WHOIS_ONLY[..], "whois"),
-        egret_lookup::Protocol::Whois | egret_lookup::Protocol::Rdap => (&HTTP_ONLY[..], "http"),
+    let others: &[(&str, &str)] = match speaks {
+        egret_lookup::Protocol::Http => &[("template", "whois"), ("zones", "whois"), ("charset", "whois")],
+        egret_lookup::Protocol::Rdap => &[("template", "whois"), ("charset", "whois"), ("methods", "http")],
+        egret_lookup::Protocol::Whois => &[("headers", "http"), ("methods", "http")],
     };
-    if let Some((key, item)) = others.iter().find_map(|key| Some((key, table.get(key)?))) {
+    if let Some((key, owner, item)) =
+        others.iter().find_map(|(key, owner)| Some((key, owner, table.get(key)?)))
+    {
         return Err(item.error(format!("`{key}` is for {owner} services only; remove it")));
     }
     if let Some(zones) = table.get("zones") {
@@ -146,7 +142,7 @@ fn zone_names(zones: &Item<'_>, blank: &Service) -> Result<Vec<String>, ConfigEr
 fn rule(item: &Item<'_>, speaks: egret_lookup::Protocol) -> Result<Rule, ConfigError> {
     let table = item.table(&RULE)?;
     let one_sign = || {
-        let status = if speaks == egret_lookup::Protocol::Http { "{ status = [429] }, " } else { "" };
+        let status = if speaks != egret_lookup::Protocol::Whois { "{ status = [429] }, " } else { "" };
         let signs = format!("{status}{{ text = \"…\" }}, {{ empty = true }} or {{ closed = true }}");
         item.error(format!("a rule has one sign; write {signs}"))
     };
@@ -154,7 +150,7 @@ fn rule(item: &Item<'_>, speaks: egret_lookup::Protocol) -> Result<Rule, ConfigE
         (Some(text), None, None, None) => Rule::text(text.text()?).map_err(|error| refuse(&text, &error)),
         (None, Some(empty), None, None) => is_true(&empty).map(|()| Rule::Empty),
         (None, None, Some(closed), None) => is_true(&closed).map(|()| Rule::Closed),
-        (None, None, None, Some(status)) if speaks == egret_lookup::Protocol::Http => statuses(&status),
+        (None, None, None, Some(status)) if speaks != egret_lookup::Protocol::Whois => statuses(&status),
         (None, None, None, Some(status)) => Err(status
             .error("whois has no `status`; write { text = \"…\" }, { empty = true } or { closed = true }")),
         _ => Err(one_sign()),

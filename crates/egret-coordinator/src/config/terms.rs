@@ -6,6 +6,7 @@ use egret_core::quota::{Counting, MOST_QUOTAS, Quota, Terms, WHOLE};
 use egret_core::scope::Scope;
 use egret_wire::value::Span;
 
+use super::defaults::{LATE, LONGEST_REST, REST, TIMEOUT};
 use super::error::ConfigError;
 use super::item::Item;
 use super::table::{Keys, Table};
@@ -22,11 +23,6 @@ const IPV6_PREFIX: u8 = 64;
 const TAG_MAX: usize = 64;
 /// Open calls at a time from one egress; more is a mistake (chosen).
 const CONCURRENCY_MAX: u32 = 10_000;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
-const REST: Duration = Duration::from_secs(60);
-const LONGEST_REST: Duration = Duration::from_secs(86_400);
-const LATE: Duration = Duration::from_secs(2);
 
 /// The keys of one quota.
 pub(super) const QUOTA: Keys =

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use egret_core::quota::{CAREFUL, Counting, Quota};
 use egret_core::scope::Scope;
+use egret_lookup::known::Table;
 use egret_lookup::{Catalogue, Kind};
 
 use super::*;
@@ -112,7 +114,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(service.lookup.zones(), ["com", "xn--p1ai"]);
     assert_eq!((service.lookup.charset().name(), service.lookup.refused_when().len()), ("KOI8-R", 2));
     let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
-    let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap();
+    let step = catalogue.plan(Kind::Domain, "a.com", None, false).unwrap().first;
     assert_eq!(step.question, b"domain a.com\r\n");
 }
 
@@ -213,7 +215,7 @@ fn an_http_service_has_a_base_url_and_may_name_statuses() {
     assert_eq!((service.protocol, service.address.as_str()), (Protocol::Http, "https://a.example/v1/"));
     assert_eq!(service.lookup.refused_when().len(), 2);
     let catalogue = Catalogue::new(vec![service.lookup]).unwrap();
-    assert_eq!(catalogue.plan(Kind::Http, "/x?y", Some("a"), false).unwrap().question, b"/x?y");
+    assert_eq!(catalogue.plan(Kind::Http, "/x?y", Some("a"), false).unwrap().first.question, b"/x?y");
     for (written, meant) in [
         ("http://A.example:80", "http://a.example/"),
         ("https://a.example:8443/v1/", "https://a.example:8443/v1/"),
@@ -300,20 +302,25 @@ fn the_example_and_the_embedded_catalogue_know_the_same_services() {
 }
 
 #[test]
-fn shipped_services_state_the_source_of_their_quotas_and_answer_for_zones() {
+fn shipped_services_state_the_source_of_their_quotas_and_add_to_what_the_catalogue_knows() {
     let services = Config::embedded(&Overrides::default()).unwrap().services;
     assert!(services.len() >= 5);
     for service in &services {
         let id = service.lookup.id();
         assert_eq!(service.source.is_some(), !service.terms.quotas.is_empty(), "{id}");
-        assert!(!service.lookup.zones().is_empty() && !service.allow_private_addresses, "{id}");
+        assert!(service.lookup.zones().is_empty() && !service.allow_private_addresses, "{id}");
+        let known = Table::embedded().server(id).unwrap_or_else(|| panic!("{id} answers for nothing"));
+        // The back end is that one host: its budget is not split.
+        assert_eq!((known.backend(), &*known.address), (id, &*service.address));
+        assert_eq!(service.terms.quotas.len(), known.quotas().len(), "{id}");
     }
-    let catalogue = Catalogue::new(services.into_iter().map(|service| service.lookup).collect()).unwrap();
-    for (domain, question) in
-        [("example.com", "domain example.com\r\n"), ("пример.рф", "xn--e1afmkfd.xn--p1ai\r\n")]
+    let lookups = services.into_iter().map(|service| service.lookup).collect();
+    let catalogue = Catalogue::with_table(lookups, Some(Arc::clone(Table::embedded()))).unwrap();
+    for (domain, service) in [("example.com", "whois.verisign-grs.com"), ("пример.рф", "whois.tcinet.ru")]
     {
-        let step = catalogue.plan(Kind::Domain, domain, None, false).unwrap();
-        assert_eq!(step.question, question.as_bytes());
+        let steps = catalogue.plan(Kind::Domain, domain, None, false).unwrap();
+        let whois = steps.next.unwrap_or(steps.first);
+        assert_eq!((&*whois.service, whois.at), (service, None), "by its configuration");
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) struct Connected {
     pub(crate) session: u64,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Patterns of the services that its token named, and of those that its host permits; none: all.
+    pub(crate) patterns: Vec<String>,
+    pub(crate) permits: Vec<String>,
     pub(crate) credit: u32,
     /// It has said that it is about to stop.
     pub(crate) is_leaving: bool,

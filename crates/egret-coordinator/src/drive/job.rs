@@ -32,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) flow: FlowId,
     pub(crate) service: ServiceId,
     pub(crate) deadline: Instant,
+    /// Which host of the service is asked, if it has several.
+    pub(crate) at: Option<Box<str>>,
     /// What is sent.
     pub(crate) question: Box<[u8]>,
     pub(crate) attempts: Vec<AttemptView>,
@@ -98,6 +100,7 @@ impl Job {
             flow: FlowId(0),
             service,
             deadline,
+            at: None,
             question,
             attempts: Vec::new(),
             reuse: None,
@@ -109,6 +112,11 @@ impl Job {
             odd: None,
             refused_by: Vec::new(),
         }
+    }
+
+    /// The same job, which asks that host of its service.
+    pub(crate) fn at(self, at: Option<Box<str>>) -> Self {
+        Self { at, ..self }
     }
 
     /// The same job, which takes these answers.

@@ -35,7 +35,7 @@ impl Stage {
         let config = Config::parse(services, "egret.toml").unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path()).unwrap());
         let drive = Drive::new(Parts {
-            services: Arc::new(Services::new(config.services).unwrap()),
+            services: Arc::new(Services::new(config.services, None).unwrap()),
             memory,
             new_egress: NewEgress::Fresh,
             start: 2,

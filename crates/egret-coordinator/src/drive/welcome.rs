@@ -53,6 +53,8 @@ pub(crate) struct Welcomed {
     pub(crate) owners: Vec<EgressRow>,
     /// The egresses this agent speaks for.
     pub(crate) egresses: Vec<EgressGrant>,
+    /// How many services there are: it hears of later ones when they come.
+    pub(crate) services: usize,
     /// What the coordinator remembers of them and this process of the agent cannot.
     pub(crate) ledgers: Vec<LedgerEntry>,
 }
@@ -70,8 +72,13 @@ impl Drive {
         let (left_behind, stayed) = self.last_session(&join);
         let barred = Arc::new(self.barred(&join));
         self.scheduler.handle(Event::Bar { agent, services: (*barred).clone() }, now);
-        let mut welcomed =
-            Welcomed { rows: Vec::new(), owners: Vec::new(), egresses: Vec::new(), ledgers: Vec::new() };
+        let mut welcomed = Welcomed {
+            services: self.scheduler.services(),
+            rows: Vec::new(),
+            owners: Vec::new(),
+            egresses: Vec::new(),
+            ledgers: Vec::new(),
+        };
         let (mut egresses, mut refused) = (Vec::new(), Vec::new());
         for (address, shown) in &join.addresses {
             let known = self.fleet.find(address);
@@ -121,16 +128,19 @@ impl Drive {
             welcomed.egresses.push(EgressGrant { address: address.clone(), memory });
         }
         self.adopt(&join.in_flight, &egresses, now);
-        let name = join.agent.name;
+        let name = join.agent.name.clone();
         let addresses: Vec<&str> = welcomed.egresses.iter().map(|grant| grant.address.as_str()).collect();
         tracing::info!(agent = name, egresses = addresses.join(" "), "agent is up");
         self.sessions.insert(agent, join.outgoing.clone());
-        let Join { session, version, outgoing, .. } = join;
+        let Join { session, version, outgoing, permits, .. } = join;
+        let patterns = join.agent.services;
         let seen = (now, now_ms);
         let connected = Connected {
             session,
             name,
             version,
+            patterns,
+            permits,
             credit: 0,
             is_leaving: false,
             egresses,
@@ -257,7 +267,7 @@ impl Drive {
     }
 
     /// An address that egret has never used: what others spent from it is not known.
-    fn meet(&mut self, service: ServiceId, egress: EgressId, now: Instant) {
+    pub(super) fn meet(&mut self, service: ServiceId, egress: EgressId, now: Instant) {
         match self.new_egress {
             NewEgress::Fresh => {}
             NewEgress::Ramp => {

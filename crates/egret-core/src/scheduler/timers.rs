@@ -20,6 +20,16 @@ impl Timers {
         Self { nodes: vec![(NEVER, ServiceId(u32::MAX)); 2 * services.next_power_of_two()] }
     }
 
+    /// Makes room for one more service, if there is none: `services` is their number from now on.
+    pub(super) fn grow(&mut self, services: usize) {
+        let leaves = self.nodes.len() / 2;
+        if services > leaves {
+            let old = std::mem::replace(self, Self::new(services));
+            let set = old.nodes[leaves..].iter().filter(|(at, _)| *at < NEVER);
+            set.for_each(|(at, service)| self.set(*service, Some(*at)));
+        }
+    }
+
     /// When the first service is to be looked at.
     pub(super) fn first(&self) -> Option<Instant> {
         Some(self.nodes[1].0).filter(|at| *at < NEVER)
@@ -58,13 +68,24 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_timer_that_is_set_stays_set_when_services_are_added() {
+        let mut timers = Timers::new(1);
+        timers.set(ServiceId(0), Some(Instant::from_micros(7)));
+        (2..=9).for_each(|services| timers.grow(services));
+        timers.set(ServiceId(8), Some(Instant::from_micros(3)));
+        let now = Instant::from_micros(9);
+        assert_eq!([(); 3].map(|()| timers.pop_due(now)), [Some(ServiceId(8)), Some(ServiceId(0)), None]);
+    }
+
     proptest! {
         #[test]
         fn services_come_up_in_the_order_of_their_latest_instants(
             services in 1u32..40,
             acts in prop::collection::vec((any::<u32>(), prop::option::of(0u64..50), prop::bool::ANY), 0..200),
         ) {
-            let mut timers = Timers::new(services as usize);
+            let mut timers = Timers::new(0);
+            (1..=services as usize).for_each(|services| timers.grow(services));
             let mut naive = BTreeMap::new();
             for (number, micros, is_time) in acts {
                 let (service, at) = (ServiceId(number % services), micros.map(Instant::from_micros));

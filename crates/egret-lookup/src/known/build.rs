@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::backend;
 use super::ranges::Ranges;
 use super::server::{Facts, Server};
 use super::text::{BlockRow, Family, Rows, ServerRow, ZoneRow};
@@ -27,7 +28,9 @@ pub(super) fn table(rows: Rows) -> Table {
     };
     let [ipv4, ipv6, asn] = [Family::Ipv4, Family::Ipv6, Family::Asn].map(ranges);
     table.blocks = rows.blocks.into_iter().map(|row| block(&mut servers, row)).collect();
-    Table { servers: servers.all, by_id: servers.by_id, ipv4, ipv6, asn, ..table }
+    table.tags = rows.tags.into_iter().map(|(tag, base)| (tag, servers.rdap(base.into()))).collect();
+    let backends = backend::assign(&mut servers.all);
+    Table { servers: servers.all, by_id: servers.by_id, backends, ipv4, ipv6, asn, ..table }
 }
 
 fn zone(servers: &mut Servers, row: ZoneRow) -> Row {
@@ -119,7 +122,7 @@ impl Servers {
     ) -> u32 {
         let index = u32::try_from(self.all.len()).expect("the files' bounds allow far fewer servers");
         self.by_id.insert(id.clone(), index);
-        self.all.push(Server { id, protocol, address, facts });
+        self.all.push(Server { backend: id.clone(), id, protocol, address, facts });
         index
     }
 }

@@ -19,6 +19,8 @@ pub struct Server {
     pub protocol: Protocol,
     /// `host:43`, or the base URL with its final `/`.
     pub address: Cow<'static, str>,
+    /// The id of the service that its calls count for.
+    pub(super) backend: Cow<'static, str>,
     /// What else is known.
     pub(super) facts: Facts,
 }
@@ -60,6 +62,12 @@ impl Server {
     /// quotas. `None`: it is by itself. For RDAP it is the host.
     pub fn group(&self) -> Option<&str> {
         self.facts.group.as_deref()
+    }
+
+    /// The back end as a service: its id for an RDAP host whatever the paths under it, for whois hosts of one group
+    /// together, and for any other whois host by itself.
+    pub fn backend(&self) -> &str {
+        &self.backend
     }
 
     /// Its published quotas, each of which holds; empty if it publishes none.

@@ -304,3 +304,20 @@ proptest! {
         prop_assert!(in_zone);
     }
 }
+
+#[test]
+fn a_back_end_speaks_one_protocol_and_has_one_set_of_quotas() {
+    let table = Table::embedded();
+    for server in table.servers() {
+        let others: Vec<&Server> = table.backend(server.backend()).collect();
+        assert!(others.iter().any(|other| other.id == server.id), "{}", server.id);
+        for other in others {
+            let id = &other.id;
+            assert_eq!(other.protocol, server.protocol, "{id}");
+            assert_eq!((other.quotas(), other.cost()), (server.quotas(), server.cost()), "{id}");
+        }
+    }
+    let backend = |name| table.domain(name).rdap.unwrap().backend().to_owned();
+    assert_eq!(backend("example.ai"), backend("example.io"));
+    assert_eq!(table.domain("example.com").whois.unwrap().backend(), "whois.verisign-grs.com");
+}

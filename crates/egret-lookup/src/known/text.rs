@@ -2,7 +2,8 @@
 //!
 //! - `servers.tsv`: host, protocol, then what is known as `key=value`;
 //! - `domains.tsv`: zone, IANA's RDAP server, another RDAP server, whois server, why there is none;
-//! - `ip.tsv`, `asn.tsv`: network or range, RDAP server, whois server.
+//! - `ip.tsv`, `asn.tsv`: network or range, RDAP server, whois server;
+//! - `tags.tsv`: tag of a handle, RDAP server.
 //!
 //! Lines that start with `#` say where the rest is from. `egret-catalogue build` writes the files.
 
@@ -20,6 +21,7 @@ pub(super) struct Texts {
     pub(super) domains: &'static str,
     pub(super) ip: &'static str,
     pub(super) asn: &'static str,
+    pub(super) tags: &'static str,
 }
 
 /// The files as they were when this was compiled.
@@ -28,6 +30,7 @@ pub(super) const EMBEDDED: Texts = Texts {
     domains: include_str!("../../../../config/catalogue/domains.tsv"),
     ip: include_str!("../../../../config/catalogue/ip.tsv"),
     asn: include_str!("../../../../config/catalogue/asn.tsv"),
+    tags: include_str!("../../../../config/catalogue/tags.tsv"),
 };
 
 /// The files, read.
@@ -35,6 +38,8 @@ pub(super) struct Rows {
     pub(super) servers: Vec<ServerRow>,
     pub(super) zones: Vec<ZoneRow>,
     pub(super) blocks: Vec<BlockRow>,
+    /// Tags of handles, with the base URL of their RDAP server.
+    pub(super) tags: Vec<(&'static str, &'static str)>,
 }
 
 pub(super) struct ServerRow {
@@ -89,6 +94,7 @@ impl Rows {
             servers: read("servers", texts.servers, server_row)?,
             zones: read("domains", texts.domains, zone_row)?,
             blocks,
+            tags: read("tags", texts.tags, tag_row)?,
         })
     }
 }
@@ -129,6 +135,10 @@ fn zone_row(line: &'static str) -> Result<ZoneRow, &'static str> {
         whois: optional(whois),
         why_none: optional(why_none),
     })
+}
+
+fn tag_row(line: &'static str) -> Result<(&'static str, &'static str), &'static str> {
+    fields(line).map(|[tag, rdap]| (tag, rdap))
 }
 
 fn ip_row(line: &'static str) -> Result<BlockRow, &'static str> {
@@ -255,7 +265,7 @@ mod tests {
     use super::{Family, Rows, TextError, Texts, as_range, network};
 
     fn texts(servers: &'static str) -> Texts {
-        Texts { servers, domains: "", ip: "", asn: "" }
+        Texts { servers, domains: "", ip: "", asn: "", tags: "" }
     }
 
     #[track_caller]

@@ -18,7 +18,7 @@ fn catalogue() -> Catalogue {
         service("com-a", &["com"]),
         service("com-b", &["com"]),
         service("any", &[]),
-        Service::new("rdap", Protocol::Rdap).unwrap(),
+        Service::new("rdap", Protocol::Rdap).unwrap().with_zones(&["zone"]).unwrap(),
         Service::new("api", Protocol::Http).unwrap(),
     ])
     .unwrap()
@@ -28,9 +28,10 @@ fn catalogue() -> Catalogue {
 #[track_caller]
 fn check(kind: Kind, target: &str, service: Option<&str>, want: (&str, &str)) {
     let catalogue = catalogue();
-    let step = catalogue.plan(kind, target, service, false).unwrap();
+    let step = catalogue.plan(kind, target, service, false).unwrap().first;
     let question = String::from_utf8(step.question).unwrap();
-    assert_eq!((catalogue.services()[step.service].id(), question.as_str()), want, "for {target}");
+    assert_eq!((step.service.as_str(), question.as_str()), want, "for {target}");
+    assert_eq!(step.at, None);
 }
 
 #[track_caller]
@@ -73,7 +74,7 @@ fn a_service_named_is_asked_whatever_its_zones() {
 
 #[test]
 fn exact_keeps_all_labels() {
-    let step = catalogue().plan(Kind::Domain, "WWW.example.ai", None, true).unwrap();
+    let step = catalogue().plan(Kind::Domain, "WWW.example.ai", None, true).unwrap().first;
     assert_eq!(
         (step.target.as_str(), step.question.as_slice()),
         ("www.example.ai", &b"www.example.ai\r\n"[..])
@@ -102,19 +103,19 @@ fn what_nobody_answers_is_unsupported() {
         let error = only_ai.plan(kind, target, None, false).unwrap_err();
         assert_eq!(error.code(), "unsupported_lookup", "{error}");
     }
-    refused(Kind::Rdap, "example.com", None, "unsupported_lookup", "`rdap`");
-    refused(Kind::Domain, "example.com", Some("rdap"), "unsupported_lookup", "speaks rdap");
+    refused(Kind::Rdap, "example.com", None, "unsupported_lookup", "no rdap service");
+    refused(Kind::Domain, "example.com", Some("api"), "unsupported_lookup", "speaks http");
 }
 
 #[test]
 fn an_http_lookup_asks_the_service_it_names_for_a_path() {
     check(Kind::Http, "/users/7?full=1", Some("api"), ("api", "/users/7?full=1"));
-    let exact = catalogue().plan(Kind::Http, "/a", Some("api"), true).unwrap();
+    let exact = catalogue().plan(Kind::Http, "/a", Some("api"), true).unwrap().first;
     assert_eq!((exact.target.as_str(), exact.question.as_slice()), ("/a", &b"/a"[..]));
     refused(Kind::Http, "/a", None, "unknown_service", "needs `service`; name one of: `api`");
     refused(Kind::Http, "/a", Some("apy"), "unknown_service", "did you mean");
     refused(Kind::Http, "/a", Some("any"), "unsupported_lookup", "speaks whois");
-    refused(Kind::Domain, "a.com", Some("api"), "unsupported_lookup", "name one that speaks whois");
+    refused(Kind::Domain, "a.com", Some("api"), "unsupported_lookup", "name one that speaks whois or rdap");
     refused(Kind::Http, "a", Some("api"), "invalid_target", "write it as /path?query");
     let only_whois = Catalogue::new(vec![service("any", &[])]).unwrap();
     let error = only_whois.plan(Kind::Http, "/a", None, false).unwrap_err();
@@ -128,7 +129,111 @@ fn a_bad_target_is_refused_before_anything_is_asked() {
     let latin = Catalogue::new(vec![latin]).unwrap();
     let said = latin.plan(Kind::Whois, "мир", None, false).unwrap_err().to_string();
     assert!(said.contains("windows-1252"), "{said}");
-    assert_eq!(latin.plan(Kind::Whois, "Müller", None, false).unwrap().question, b"M\xfcller\r\n");
+    assert_eq!(latin.plan(Kind::Whois, "Müller", None, false).unwrap().first.question, b"M\xfcller\r\n");
+}
+
+/// Plans by the table alone: service, where, question, of each step.
+#[track_caller]
+fn world(kind: Kind, target: &str, want: &[(&str, &str, &str)]) {
+    let catalogue = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();
+    let steps = catalogue.plan(kind, target, None, false).unwrap_or_else(|error| panic!("{target}: {error}"));
+    let steps: Vec<Step> = [Some(steps.first), steps.next].into_iter().flatten().collect();
+    let got: Vec<(&str, &str, &str)> = steps
+        .iter()
+        .map(|step| {
+            (&*step.service, step.at.as_deref().unwrap(), std::str::from_utf8(&step.question).unwrap())
+        })
+        .collect();
+    assert_eq!(got, want, "for {target}");
+}
+
+fn table() -> Table {
+    let empty = crate::known::Bootstrap::parse(
+        r#"{"services": [[["com"], ["https://rdap.verisign.com/com/v1/"]]]}"#,
+        r#"{"services": [[["192.0.0.0/8"], ["https://rdap.arin.net/registry/"]]]}"#,
+        r#"{"services": [[["2001::/16"], ["https://rdap.apnic.net/"]]]}"#,
+        r#"{"services": [[["3000-4000"], ["https://rdap.db.ripe.net/"]]]}"#,
+    );
+    Table::with_bootstrap(&empty.unwrap())
+}
+
+#[test]
+fn what_no_configured_service_answers_the_table_does_rdap_first() {
+    world(
+        Kind::Domain,
+        "www.Example.com",
+        &[
+            ("rdap.verisign.com", "https://rdap.verisign.com/com/v1/", "/com/v1/domain/example.com"),
+            ("whois.verisign-grs.com", "whois.verisign-grs.com:43", "domain example.com\r\n"),
+        ],
+    );
+    world(
+        Kind::Asn,
+        "3333",
+        &[
+            ("rdap.db.ripe.net", "https://rdap.db.ripe.net/", "/autnum/3333"),
+            ("whois.ripe.net", "whois.ripe.net:43", "-r -B AS3333\r\n"),
+        ],
+    );
+    world(
+        Kind::Ip,
+        "2002:c000:0207::1",
+        &[
+            ("rdap.arin.net", "https://rdap.arin.net/registry/", "/registry/ip/192.0.2.7"),
+            ("whois.arin.net", "whois.arin.net:43", "n + 192.0.2.7\r\n"),
+        ],
+    );
+    world(Kind::Entity, "ABC-RIPE", &[("rdap.db.ripe.net", "https://rdap.db.ripe.net/", "/entity/ABC-RIPE")]);
+    world(
+        Kind::Nameserver,
+        "ns1.example.com",
+        &[("rdap.verisign.com", "https://rdap.verisign.com/com/v1/", "/com/v1/nameserver/ns1.example.com")],
+    );
+    world(Kind::Whois, "192.0.2.1", &[("whois.arin.net", "whois.arin.net:43", "n + 192.0.2.1\r\n")]);
+    world(Kind::Rdap, "AS3333", &[("rdap.db.ripe.net", "https://rdap.db.ripe.net/", "/autnum/3333")]);
+}
+
+#[test]
+fn a_configured_service_is_asked_in_place_of_what_the_table_says_of_its_id() {
+    let own = service("whois.verisign-grs.com", &[]).with_template("={q}").unwrap();
+    let catalogue = Catalogue::with_table(vec![own], Some(Arc::new(table()))).unwrap();
+    let steps = catalogue.plan(Kind::Domain, "example.com", None, false).unwrap();
+    assert_eq!(steps.first.service, "rdap.verisign.com");
+    let next = steps.next.unwrap();
+    assert_eq!((next.at, next.question.as_slice()), (None, &b"=example.com\r\n"[..]));
+    // A zone of one's own is asked alone.
+    let own = service("own", &["com"]);
+    let catalogue = Catalogue::with_table(vec![own], Some(Arc::new(table()))).unwrap();
+    let steps = catalogue.plan(Kind::Domain, "example.com", None, false).unwrap();
+    assert_eq!((&*steps.first.service, steps.next), ("own", None));
+}
+
+#[test]
+fn a_server_of_the_table_may_be_named() {
+    let catalogue = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();
+    for id in ["whois.verisign-grs.com", "rdap.verisign.com"] {
+        let steps = catalogue.plan(Kind::Domain, "example.com", Some(id), false).unwrap();
+        assert_eq!((&*steps.first.service, steps.next), (id, None));
+    }
+    let error = catalogue.plan(Kind::Whois, "example.com", Some("rdap.verisign.com"), false).unwrap_err();
+    assert_eq!(error.code(), "unsupported_lookup");
+}
+
+#[test]
+fn what_nobody_knows_or_may_ask_says_why() {
+    let catalogue = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();
+    for (kind, target, words) in [
+        (Kind::Domain, "example.nosuchtld", "not in IANA's root zone"),
+        (Kind::Ip, "10.0.0.1", "handed it to no registry"),
+        (Kind::Domain, "example.es", "registered clients only"),
+        (Kind::Entity, "ABC", "-ARIN or -RIPE"),
+        (Kind::Domain, "com", "names are registered below it"),
+        (Kind::Domain, "co.uk", "names are registered below it"),
+        (Kind::Rdap, "what is this", "name a `service`"),
+    ] {
+        let said = catalogue.plan(kind, target, None, false).unwrap_err().to_string();
+        assert!(said.contains(words), "{target}: {said}");
+    }
 }
 
 #[test]
@@ -153,6 +258,16 @@ fn plan_takes() {
             );
         }
         println!("{what}: {:?} a plan", start.elapsed() / 1_000_000);
+    }
+    let catalogue = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();
+    for (kind, target) in
+        [(Kind::Domain, "www.shop.Example.co.uk"), (Kind::Domain, "example.com"), (Kind::Ip, "192.0.2.1")]
+    {
+        let start = Instant::now();
+        for _ in 0..1_000_000 {
+            std::hint::black_box(catalogue.plan(kind, std::hint::black_box(target), None, false).unwrap());
+        }
+        println!("by the table, {target}: {:?} a plan", start.elapsed() / 1_000_000);
     }
 }
 
@@ -191,7 +306,7 @@ proptest! {
         let template = format!("{before}{{q}}{after}");
         let asked = service("s", &[]).with_template(&template).unwrap().with_charset(charset).unwrap();
         let catalogue = Catalogue::new(vec![asked]).unwrap();
-        if let Ok(step) = catalogue.plan(kind, &target, Some("s"), false) {
+        if let Ok(step) = catalogue.plan(kind, &target, Some("s"), false).map(|steps| steps.first) {
             let line = step.question.strip_suffix(b"\r\n").unwrap();
             prop_assert!(!line.iter().any(|&b| b < b' ' || b == 0x7f));
             let text = format!("{before}{}{after}", step.target);

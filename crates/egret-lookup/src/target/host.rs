@@ -25,6 +25,9 @@ pub(super) fn parse(input: &str, kind: Kind) -> Result<String, TargetError> {
         return Err(TargetError::AddressForName { given: Given::new(host) });
     }
     let refuse = |why| TargetError::NotAName { given: Given::new(host), why };
+    if let Some(why) = host.split('.').find_map(mixed) {
+        return Err(refuse(why));
+    }
     let ascii =
         to_ascii(host).ok_or_else(|| refuse("it breaks the rules for international names (UTS 46)"))?;
     let name = ascii.strip_suffix('.').unwrap_or(&ascii);
@@ -47,6 +50,17 @@ pub(super) fn name_in_text(text: &str) -> (Cow<'_, str>, bool) {
         Ok(name) if is_one_word => (Cow::Owned(name), true),
         _ => (Cow::Borrowed(text), false),
     }
+}
+
+/// Why a label is not what it looks like: letters of scripts that look alike, side by side. No registry takes one.
+fn mixed(label: &str) -> Option<&'static str> {
+    let has = |is: fn(char) -> bool| label.chars().any(is);
+    let latin = has(|c| c.is_ascii_alphabetic() || matches!(c, '\u{c0}'..='\u{24f}' if c.is_alphabetic()));
+    let greek = has(|c| matches!(c, '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}'));
+    let cyrillic = has(|c| matches!(c, '\u{400}'..='\u{52f}'));
+    (usize::from(latin) + usize::from(greek) + usize::from(cyrillic) > 1).then_some(
+        "a label mixes Latin, Greek or Cyrillic letters, which look alike; if it is meant so, write it in A-labels (xn--…)",
+    )
 }
 
 /// A zone of a service as hosts are written, or `None` if it is no name.

@@ -265,3 +265,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_label_of_letters_that_look_alike_is_refused_unless_it_is_written_in_a_labels() {
+    for name in ["ex\u{430}mple.com", "\u{3bf}pen.com", "www.\u{430}\u{3b1}.com"] {
+        let said = Target::parse(Kind::Domain, name).unwrap_err().to_string();
+        assert!(said.contains("A-labels"), "{said}");
+    }
+    for name in ["пример.com", "b\u{fc}cher.de", "παράδειγμα.gr", "xn--exmple-4nf.com", "日本語abc.jp"]
+    {
+        assert!(Target::parse(Kind::Domain, name).is_ok(), "{name}");
+    }
+}

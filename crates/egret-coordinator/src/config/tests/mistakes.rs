@@ -73,9 +73,9 @@ lisen = ""
 data-dir = ""
     => 1:1: key `data-dir`: unknown key `data-dir`; did you mean `data_dir`?
 frobnicate = 1
-    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, api_key, service
+    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, api_key, service
 "a\nb" = 1
-    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, api_key, service
+    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, api_key, service
 database = "postgres://db"
     => 1:1: key `database`: `database` is not supported by this version of egret; remove it
 [api_key]
@@ -212,7 +212,7 @@ id = "x"
     => 1:1: key `service[0].address`: missing; write where it is, such as address = "whois.example.org:43"
 id = "x"
 address = "x:43"
-    => 1:1: key `service[0].protocol`: missing; write protocol = "whois" or "http"
+    => 1:1: key `service[0].protocol`: missing; write protocol = "whois", "rdap" or "http"
 id = ""
     => 2:6: key `service[0].id`: `` is not an id; write 1 to 253 of a-z, 0-9, `.`, `_` and `-`
 id = "Whois Eu"
@@ -221,8 +221,8 @@ id = 1
     => 2:6: key `service[0].id`: a whole number, not text; put it in quotes
 id = "x"
 address = "x:43"
-protocol = "rdap"
-    => 4:12: key `service[0].protocol`: `rdap` is not available yet in this version of egret; write "whois" or "http"
+protocol = "gopher"
+    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois", "rdap" or "http"
 id = "x"
 address = "x:43"
 protocol = "http"
@@ -230,7 +230,7 @@ protocol = "http"
 id = "x"
 address = "x:43"
 protocol = "gopher"
-    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois" or "http"
+    => 4:12: key `service[0].protocol`: `gopher` is unknown; write "whois", "rdap" or "http"
 "#,
     );
 }

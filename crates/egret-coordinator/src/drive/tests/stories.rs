@@ -163,7 +163,7 @@ async fn the_ledger_of_a_tag_is_found_whoever_brings_the_tag_and_whenever() {
 #[tokio::test]
 async fn agents_are_told_the_quotas_that_an_egress_has_by_itself() {
     let stage = Stage::with(TAGGED, Memory::default());
-    let policy = &stage.drive.services.policies(&[])[0];
+    let policy = &stage.drive.services.policies(0..1, &[])[0];
     let own = &stage.drive.scheduler.rules(W).own;
     assert_eq!((policy.quotas.len(), policy.is_careful), (own.windows.len(), false), "{:?}", policy.quotas);
 }

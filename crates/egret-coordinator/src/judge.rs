@@ -1,0 +1,128 @@
+//! What a report means: judged where it comes in, so that the drive need not.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use egret_lookup::{Protocol, Raw, Reply, Told, Verdict, classify, classify_http, classify_rdap, decode};
+use egret_wire::agent::{CallEnd, Report};
+use egret_wire::api::Answer;
+
+use crate::config::ServiceConfig;
+use crate::drive::{Judged, answer_outcome};
+use crate::services::{Services, protocol};
+
+/// What a report means, by the service's rules.
+pub(crate) fn judge(services: &Services, mut report: Report) -> Judged {
+    let Some(service) = services.find(&report.service).map(|id| services.config(id)) else {
+        return Judged { report, verdict: None, answer: None, left: None };
+    };
+    let told = Told::read(&report.headers);
+    let verdict = verdict(service, &report, &told);
+    if let Some(status) = report.status.filter(|status| !(200..300).contains(status)) {
+        report.detail.get_or_insert_with(|| format!("status {status}"));
+    }
+    // What is passed on as it is need not be read.
+    let outcome = verdict.as_ref().and_then(answer_outcome).filter(|_| report.head.is_none());
+    let answer = outcome.map(|outcome| {
+        let mut answer = Answer {
+            outcome,
+            protocol: protocol(service).to_owned(),
+            status: report.status,
+            location: field(&report, "location"),
+            content_type: field(&report, "content-type"),
+            record: None,
+            raw: None,
+            raw_base64: None,
+            charset: None,
+        };
+        match decode(&report.answer.0, service.lookup.charset()) {
+            Raw::Text { text, charset } => {
+                answer.raw = Some(text.into_owned());
+                answer.charset = charset.map(str::to_owned);
+            }
+            Raw::Bytes => answer.raw_base64 = Some(STANDARD.encode(&report.answer.0)),
+        }
+        answer
+    });
+    Judged { report, verdict, answer, left: told.left }
+}
+
+fn field(report: &Report, name: &str) -> Option<String> {
+    report.headers.iter().find(|(is, _)| is == name).map(|(_, value)| value.clone())
+}
+
+/// `None`: nothing came that could mean anything.
+fn verdict(service: &ServiceConfig, report: &Report, told: &Told) -> Option<Verdict> {
+    let reply = match report.end {
+        CallEnd::Answered => Reply::Answer(&report.answer.0),
+        CallEnd::Reset => Reply::Reset(&report.answer.0),
+        _ => return None,
+    };
+    let lookup = &service.lookup;
+    Some(match lookup.protocol() {
+        Protocol::Http => classify_http(lookup, report.status, told, reply),
+        Protocol::Rdap => {
+            classify_rdap(lookup, report.status, told, field(report, "location").as_deref(), reply).verdict
+        }
+        Protocol::Whois => classify(lookup, reply),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use egret_wire::agent::Attempt;
+    use egret_wire::value::Bytes;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn judged(end: CallEnd, status: u16, headers: &[(&str, &str)], body: &str) -> Judged {
+        let service = "[[service]]\nid = \"api\"\nprotocol = \"http\"\naddress = \"https://a.example\"\n";
+        let services = Services::new(Config::parse(service, "egret.toml").unwrap().services, None).unwrap();
+        let report = Report {
+            attempt: Attempt(1, 1, 1, 1),
+            service: "api".to_owned(),
+            egress: "192.0.2.1".to_owned(),
+            seal: String::new(),
+            end,
+            answer: Bytes(body.as_bytes().to_vec()),
+            held_ms: 0,
+            took_ms: 0,
+            since_ms: 0,
+            detail: None,
+            status: Some(status),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ready_in_ms: None,
+            head: None,
+        };
+        judge(&services, report)
+    }
+
+    #[test]
+    fn an_http_answer_keeps_its_status_where_it_points_and_what_it_says_is_left() {
+        let headers = [("ratelimit", "\"a\";r=3;t=20"), ("content-type", "text/plain"), ("location", "/b")];
+        let judged = judged(CallEnd::Answered, 301, &headers, "moved");
+        assert_eq!(judged.left, Some((3, Duration::from_secs(20))));
+        let answer = judged.answer.unwrap();
+        assert_eq!((answer.status, answer.raw.as_deref()), (Some(301), Some("moved")));
+        assert_eq!(
+            (answer.location.as_deref(), answer.content_type.as_deref()),
+            (Some("/b"), Some("text/plain"))
+        );
+        assert_eq!(judged.report.detail.as_deref(), Some("status 301"));
+    }
+
+    #[test]
+    fn a_refusal_and_a_failure_over_http_are_no_answers() {
+        let refused = judged(CallEnd::Answered, 429, &[("retry-after", "7")], "slow down");
+        assert_eq!(refused.verdict, Some(Verdict::Refused { wait: Some(Duration::from_secs(7)) }));
+        let failed = judged(CallEnd::Answered, 500, &[], "as always");
+        assert_eq!(failed.verdict, Some(Verdict::Failed));
+        let cut = judged(CallEnd::Reset, 200, &[], "hal");
+        assert_eq!(cut.verdict, Some(Verdict::Failed));
+        let silent = judged(CallEnd::TimedOut, 200, &[], "hal");
+        assert_eq!(silent.verdict, None);
+        assert!([refused, failed, cut, silent].iter().all(|judged| judged.answer.is_none()));
+    }
+}
