@@ -123,6 +123,7 @@ mod tests {
             priority: Priority::Interactive,
             deadline: None,
             exact: false,
+            follow: None,
             max_age: None,
             reference: None,
             labels: BTreeMap::new(),

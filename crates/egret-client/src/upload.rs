@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use egret_wire::api::{BatchView, Deadline, Lookup, Plan, Priority};
+use egret_wire::api::{BatchView, Deadline, Follow, Lookup, Plan, Priority};
 use egret_wire::value::Span;
 use futures_util::stream::{Stream, try_unfold};
 use reqwest::header::CONTENT_TYPE;
@@ -48,6 +48,8 @@ pub struct UploadOptions {
     pub deadline: Option<Deadline>,
     /// Ask for targets as they are, not for their registrable names.
     pub exact: bool,
+    /// How far referrals are followed.
+    pub follow: Option<Follow>,
     /// How old an answer may be that was given to another job; zero: the service is asked.
     pub max_age: Option<Span>,
 }
@@ -64,6 +66,7 @@ impl UploadOptions {
             ("priority", self.priority.map(|priority| word(priority).to_owned())),
             ("deadline", deadline),
             ("exact", self.exact.then(|| "true".to_owned())),
+            ("follow", self.follow.map(|follow| follow.as_str().to_owned())),
             ("max_age", self.max_age.map(|age| age.to_string())),
         ]
         .into_iter()
@@ -171,6 +174,7 @@ mod tests {
             priority: Some(Priority::Bulk),
             deadline: Some(Deadline::In(Span(Duration::from_secs(3600)))),
             exact: true,
+            follow: Some(Follow::Registry),
             max_age: Some(Span(Duration::ZERO)),
             ..UploadOptions::default()
         };
@@ -178,7 +182,7 @@ mod tests {
         let batch = stage.client().submit_lines(lines, LineFormat::Text, &options).await.unwrap();
         assert_eq!(batch.jobs_total, 2);
         let request = stage.requests().remove(0);
-        let head = "POST /v1/jobs?lookup=domain&priority=bulk&deadline=1h&exact=true&max_age=0ms HTTP/1.1";
+        let head = "POST /v1/jobs?lookup=domain&priority=bulk&deadline=1h&exact=true&follow=registry&max_age=0ms HTTP/1.1";
         assert!(request.starts_with(head), "{request}");
         assert!(request.contains("content-type: text/plain"), "{request}");
         assert!(request.contains("a.example\nb.example\n"), "{request}");

@@ -43,7 +43,7 @@ use egret_wire::problem::{Code, MEDIA_TYPE, Problem};
 use ipnet::IpNet;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-pub(crate) use accept::{progress, reopen};
+pub(crate) use accept::{Spec, progress, reopen};
 pub(crate) use caller::Keyring;
 pub(crate) use estimates::Estimates;
 pub(crate) use failure::Failure;

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use egret_core::quota::Terms;
 use egret_lookup::Service;
+use egret_lookup::known::Referral;
 use egret_wire::agent::Protocol;
 use egret_wire::value::Secret;
 use ipnet::IpNet;
@@ -123,6 +124,8 @@ pub struct ServiceConfig {
     pub headers: Vec<(String, Secret)>,
     /// What it allows.
     pub terms: Terms,
+    /// How its answers name the next server to ask, if the catalogue knows.
+    pub referral: Referral,
     /// What is asked, and how its answers are judged.
     pub lookup: Service,
     /// How old an answer may be that is given again, unless a job says otherwise; zero: none ever is.

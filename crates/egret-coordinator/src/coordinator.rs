@@ -133,7 +133,7 @@ impl Coordinator {
         let paused = orders.iter().filter_map(|(key, _)| key.strip_prefix("service/"));
         for id in ledgers.iter().map(|row| row.service.as_str()).chain(paused) {
             // One that is gone has no budget any more.
-            let _ = services.need(id);
+            let _ = services.revive(id);
         }
         let (inbox, messages) = mpsc::channel(INBOX);
         let (finished, queue) = mpsc::channel(QUEUE);
@@ -279,7 +279,7 @@ async fn queue_again(shared: &Shared) -> Result<(), StartError> {
     let mut by_batch: BTreeMap<Option<BatchId>, StoredFlows> = BTreeMap::new();
     let mut total = 0;
     for FlowKept { flow, waiting, last: (deadline_ms, job) } in shared.store.flows().await? {
-        match shared.services.need(&flow.service) {
+        match shared.services.revive(&flow.service) {
             Ok(service) => {
                 total += waiting;
                 let last = (instant(deadline_ms), job);

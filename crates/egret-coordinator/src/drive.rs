@@ -5,6 +5,7 @@
 
 mod additions;
 mod again;
+mod course;
 mod drain;
 mod fleet;
 mod flights;
@@ -37,6 +38,7 @@ use egret_wire::api::{AttemptOutcome, AttemptView, JobError, JobResult};
 use egret_wire::value::{Bytes, Time};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub(crate) use course::{Course, Hop};
 pub(crate) use fleet::{Connected, Fleet};
 use flows::Flows;
 pub(crate) use flows::{Airborne, BatchOrder, Fetched, Loaded};
@@ -158,6 +160,8 @@ pub(crate) struct Drive {
     utilisation: HashMap<ServiceId, f64>,
     /// How long answers take, and how long they are.
     usual: forecast::Usual,
+    /// Jobs on their way around services that are down.
+    detours: HashSet<JobId>,
 }
 
 /// What a [`Drive`] is made of.
@@ -241,6 +245,7 @@ impl Drive {
             dirty: BTreeSet::new(),
             utilisation: HashMap::new(),
             usual: forecast::Usual::default(),
+            detours: HashSet::new(),
         };
         drive.weigh(owners, clock.now());
         drive.remember_orders(orders, clock.now());
@@ -285,6 +290,7 @@ impl Drive {
             self.load_deferred();
             if now >= checkpoint_at {
                 self.measure(now);
+                self.detour_all(now);
                 if let Some(commit) = self.checkpoint(now).await {
                     let stamped_at = Arc::clone(&self.stamped_at);
                     // One every two seconds, each over with its commit.
@@ -396,8 +402,16 @@ impl Drive {
             Command::Leave(job) => self.leave_stored(job, now),
             Command::Load { flow, after, most } => self.load(flow, after, most),
             Command::Expired(job) => {
-                if let Some(error) = self.jobs.get(&job).map(Job::expiry) {
-                    self.end(job, EndState::Expired, None, Some(error), None, now);
+                let Some((error, registry)) = self.jobs.get(&job).map(|open| {
+                    let error = open.expiry();
+                    let registry = open.at_least(&error);
+                    (error, registry)
+                }) else {
+                    return;
+                };
+                match registry {
+                    Some(answer) => self.end(job, EndState::Done, Some(answer), None, None, now),
+                    None => self.end(job, EndState::Expired, None, Some(error), None, now),
                 }
             }
         }
@@ -519,6 +533,7 @@ impl Drive {
     /// A job that is in no table any more leaves what else knows of it.
     fn take_out(&mut self, open: &Job, now: Instant) {
         let running = self.scheduler.running(open.id);
+        self.detours.remove(&open.id);
         self.scheduler.handle(Event::Withdraw(open.id), now);
         self.left_flow(open.flow, open.id, true, now);
         self.leave_flight(open, running, now);

@@ -2,7 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use egret_lookup::{Protocol, Raw, Reply, Told, Verdict, classify, classify_http, classify_rdap, decode};
+use egret_lookup::known::Referral;
+use egret_lookup::{
+    Onward, Protocol, Raw, Reply, Told, Verdict, classify, classify_http, classify_rdap, decode, rdap_onward,
+    whois_onward,
+};
 use egret_wire::agent::{CallEnd, Report};
 use egret_wire::api::Answer;
 
@@ -13,10 +17,11 @@ use crate::services::{Services, protocol};
 /// What a report means, by the service's rules.
 pub(crate) fn judge(services: &Services, mut report: Report) -> Judged {
     let Some(service) = services.find(&report.service).map(|id| services.config(id)) else {
-        return Judged { report, verdict: None, answer: None, left: None };
+        return Judged { report, verdict: None, answer: None, onward: None, left: None };
     };
     let told = Told::read(&report.headers);
-    let verdict = verdict(service, &report, &told);
+    let (verdict, onward) = verdict(service, &report, &told).unzip();
+    let onward = onward.flatten();
     if let Some(status) = report.status.filter(|status| !(200..300).contains(status)) {
         report.detail.get_or_insert_with(|| format!("status {status}"));
     }
@@ -29,6 +34,8 @@ pub(crate) fn judge(services: &Services, mut report: Report) -> Judged {
             status: report.status,
             location: field(&report, "location"),
             content_type: field(&report, "content-type"),
+            registry: None,
+            incomplete: None,
             record: None,
             raw: None,
             raw_base64: None,
@@ -43,15 +50,15 @@ pub(crate) fn judge(services: &Services, mut report: Report) -> Judged {
         }
         answer
     });
-    Judged { report, verdict, answer, left: told.left }
+    Judged { report, verdict, answer, onward, left: told.left }
 }
 
 fn field(report: &Report, name: &str) -> Option<String> {
     report.headers.iter().find(|(is, _)| is == name).map(|(_, value)| value.clone())
 }
 
-/// `None`: nothing came that could mean anything.
-fn verdict(service: &ServiceConfig, report: &Report, told: &Told) -> Option<Verdict> {
+/// What came, and whom it says to ask next; `None`: nothing came that could mean anything.
+fn verdict(service: &ServiceConfig, report: &Report, told: &Told) -> Option<(Verdict, Option<Onward>)> {
     let reply = match report.end {
         CallEnd::Answered => Reply::Answer(&report.answer.0),
         CallEnd::Reset => Reply::Reset(&report.answer.0),
@@ -59,11 +66,25 @@ fn verdict(service: &ServiceConfig, report: &Report, told: &Told) -> Option<Verd
     };
     let lookup = &service.lookup;
     Some(match lookup.protocol() {
-        Protocol::Http => classify_http(lookup, report.status, told, reply),
+        Protocol::Http => (classify_http(lookup, report.status, told, reply), None),
         Protocol::Rdap => {
-            classify_rdap(lookup, report.status, told, field(report, "location").as_deref(), reply).verdict
+            let is_redirect = report.status.is_some_and(|status| (300..400).contains(&status));
+            let location = field(report, "location");
+            let said = classify_rdap(lookup, report.status, told, location.as_deref(), reply);
+            let onward = said.next.and_then(|next| rdap_onward(&next, &service.address, is_redirect));
+            match said.verdict {
+                // Nobody is asked where it points, so nobody has answered.
+                Verdict::Found if is_redirect && onward.is_none() => (Verdict::Failed, None),
+                verdict => (verdict, onward),
+            }
         }
-        Protocol::Whois => classify(lookup, reply),
+        Protocol::Whois => {
+            let verdict = classify(lookup, reply);
+            let refers = verdict == Verdict::Found && service.referral != Referral::None;
+            let onward =
+                refers.then(|| whois_onward(service.referral, &String::from_utf8_lossy(&report.answer.0)));
+            (verdict, onward.flatten())
+        }
     })
 }
 

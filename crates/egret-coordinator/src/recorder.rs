@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use egret_core::id::{AgentId, JobId};
-use egret_store::{AnswerRow, OutcomeRow, Store, StoreError};
+use egret_store::{AnswerRow, JobRow, OutcomeRow, Store, StoreError};
 use egret_wire::agent::Attempt;
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +22,8 @@ pub(crate) const QUEUE: usize = 4_096;
 pub(crate) enum Finished {
     /// The end of a job.
     Job { outcome: Arc<OutcomeRow>, report: Option<(AgentId, Attempt)> },
+    /// A job goes on at another service.
+    Moved { row: JobRow, report: Option<(AgentId, Attempt)> },
     /// An answer to be given again.
     Answer { row: AnswerRow, report: Option<(AgentId, Attempt)> },
 }
@@ -30,19 +32,26 @@ impl Finished {
     fn outcome(&self) -> Option<&OutcomeRow> {
         match self {
             Self::Job { outcome, .. } => Some(outcome),
-            Self::Answer { .. } => None,
+            Self::Answer { .. } | Self::Moved { .. } => None,
         }
     }
 
     fn answer(&self) -> Option<&AnswerRow> {
         match self {
-            Self::Job { .. } => None,
+            Self::Job { .. } | Self::Moved { .. } => None,
             Self::Answer { row, .. } => Some(row),
         }
     }
 
+    fn moved(&self) -> Option<&JobRow> {
+        match self {
+            Self::Moved { row, .. } => Some(row),
+            Self::Job { .. } | Self::Answer { .. } => None,
+        }
+    }
+
     fn report(&self) -> Option<(AgentId, Attempt)> {
-        let (Self::Job { report, .. } | Self::Answer { report, .. }) = self;
+        let (Self::Job { report, .. } | Self::Answer { report, .. } | Self::Moved { report, .. }) = self;
         *report
     }
 }
@@ -83,8 +92,14 @@ impl Recorder {
     async fn store(&self, batch: &[Finished]) -> Result<(), StoreError> {
         let answers: Vec<_> = batch.iter().filter_map(Finished::answer).cloned().collect();
         let kept = if answers.is_empty() { None } else { Some(self.store.save_answers(answers).await?) };
+        // A job moves before it ends; whoever ends first has no move behind it.
+        let moved: Vec<_> = batch.iter().filter_map(Finished::moved).cloned().collect();
+        let moves = if moved.is_empty() { None } else { Some(self.store.advance(moved).await?) };
         let rows = batch.iter().filter_map(Finished::outcome).cloned().collect();
         self.store.append_outcomes(rows).await?.await?;
+        if let Some(commit) = moves {
+            commit.await?;
+        }
         match kept {
             Some(commit) => commit.await,
             None => Ok(()),

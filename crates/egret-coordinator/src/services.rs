@@ -11,8 +11,8 @@ use dashmap::DashMap;
 use egret_core::id::ServiceId;
 use egret_core::quota::{Counting, Quota, Rules, WHOLE};
 use egret_core::scope::Scope;
-use egret_lookup::Catalogue;
-use egret_lookup::known::Table;
+use egret_lookup::known::{Server, Table};
+use egret_lookup::{Catalogue, Kind, Place, PlanError, Protocol, Steps, Target};
 use egret_wire::agent::{self, CallQuota, ServicePolicy};
 use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::pattern::permits;
@@ -56,7 +56,9 @@ impl Services {
             by_id: DashMap::new(),
             adding: Mutex::new(()),
         };
-        for config in configs {
+        for mut config in configs {
+            let known = services.table.as_deref().and_then(|table| table.server(config.lookup.id()));
+            config.referral = known.map(Server::referral).unwrap_or_default();
             services.add(config)?;
         }
         Ok(services)
@@ -72,6 +74,79 @@ impl Services {
         }
         let known = self.table.as_deref().and_then(|table| known::service(table, id));
         self.add(known.ok_or_else(|| format!("no service `{id}` is configured, and the catalogue has none"))?)
+    }
+
+    /// The same for one that was asked before: also if only an answer had named it.
+    ///
+    /// # Errors
+    /// There is none, or no room for it.
+    pub(crate) fn revive(&self, id: &str) -> Result<ServiceId, String> {
+        self.need(id).or_else(|why| match Place::of_id(id).filter(|_| self.table.is_some()) {
+            Some(place) => self.learn(&place),
+            None => Err(why),
+        })
+    }
+
+    /// A server that an answer names, as a service: the configured or known one, else one with the careful default.
+    fn learn(&self, place: &Place) -> Result<ServiceId, String> {
+        let id = place.id();
+        match self.need(&id) {
+            Ok(service) => Ok(service),
+            Err(_) => self.add(known::learned(&id, place).ok_or_else(|| format!("`{id}` is no service"))?),
+        }
+    }
+
+    /// Whom an answer names, and what is asked there about `target`: service, which of its hosts, question.
+    ///
+    /// # Errors
+    /// Why it cannot be asked, fit to stand behind "and".
+    pub(crate) fn place(
+        &self,
+        place: &Place,
+        (kind, target, exact): (Kind, &str, bool),
+    ) -> Result<(ServiceId, Option<String>, Vec<u8>), String> {
+        match place {
+            Place::Rdap { root, path } => {
+                let (service, path) = self.rdap_place(place, root, path)?;
+                Ok((service, None, path.into_bytes()))
+            }
+            Place::Whois { host } => match self.catalogue.plan(kind, target, Some(host), exact) {
+                Ok(Steps { first: step, .. }) => {
+                    let service = self.need(&step.service)?;
+                    let at = step.at.filter(|_| self.config(service).address.is_empty());
+                    Ok((service, at, step.question))
+                }
+                Err(PlanError::UnknownService { .. }) if self.table.is_some() => {
+                    let name = Target::parse(kind, target).map_err(|error| error.to_string())?;
+                    let name = if exact { name } else { name.registrable(0) };
+                    Ok((self.learn(place)?, None, format!("{}\r\n", name.as_str()).into_bytes()))
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+
+    /// The service of a URL and the path below its address: a configured one, a known host, or one that is new.
+    fn rdap_place(&self, place: &Place, root: &str, path: &str) -> Result<(ServiceId, String), String> {
+        let url = format!("{root}{}", path.trim_start_matches('/'));
+        let configured =
+            self.catalogue.services().iter().filter(|service| service.protocol() == Protocol::Rdap);
+        for id in configured.filter_map(|service| self.find(service.id())) {
+            if let Some(below) = url.strip_prefix(self.config(id).address.as_str()) {
+                return Ok((id, format!("/{below}")));
+            }
+        }
+        let host = root.split("//").nth(1).unwrap_or_default().trim_end_matches('/');
+        let known = self.table.as_deref().is_some_and(|table| table.backend(host).next().is_some());
+        let service = match known.then(|| self.need(host)) {
+            Some(Ok(service)) if self.config(service).address == root => service,
+            // A stranger may name a host of this machine only if a service was configured for it.
+            _ if self.table.is_none() || host.starts_with("localhost") => {
+                return Err(format!("no service is configured for {host}"));
+            }
+            _ => self.learn(place)?,
+        };
+        Ok((service, path.to_owned()))
     }
 
     /// Adds a service, unless there is one of its id by now.

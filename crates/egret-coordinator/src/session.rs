@@ -124,10 +124,10 @@ impl Session {
         let patterns = join.agent.services.clone();
         // What it has counted counts, also for services that this start has not needed yet.
         for entry in &join.ledgers {
-            let _ = self.shared.services.need(&entry.service);
+            let _ = self.shared.services.revive(&entry.service);
         }
         for call in &join.in_flight {
-            let _ = self.shared.services.need(&call.service);
+            let _ = self.shared.services.revive(&call.service);
         }
         let internal = || Closed { code: 1012, reason: "the coordinator is stopping".to_owned() };
         let (reply, welcomed) = oneshot::channel();

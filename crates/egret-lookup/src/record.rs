@@ -186,6 +186,39 @@ impl Record {
         found.map(|event| event.event_date.as_str())
     }
 
+    /// This record of a registry, with what only the registrar's own record of the same object has.
+    ///
+    /// The registry's word stands where it says anything; contacts are the registrar's, if it has any.
+    #[must_use]
+    pub fn completed_by(mut self, other: Record) -> Record {
+        let Record { entities, registrar, events, nameservers, status, secure_dns, country, name, .. } =
+            other;
+        if !entities.is_empty() {
+            self.entities = entities;
+        }
+        match (&mut self.registrar, registrar) {
+            (Some(own), Some(other)) => {
+                own.iana_id = own.iana_id.or(other.iana_id);
+                own.url = own.url.take().or(other.url);
+                own.abuse_email = own.abuse_email.take().or(other.abuse_email);
+                own.abuse_phone = own.abuse_phone.take().or(other.abuse_phone);
+            }
+            (own @ None, other) => *own = other,
+            (Some(_), None) => {}
+        }
+        events.into_iter().for_each(|event| self.add_event(&event.event_action, event.event_date));
+        if self.nameservers.is_empty() {
+            self.nameservers = nameservers;
+        }
+        if self.status.is_empty() {
+            self.status = status;
+        }
+        self.secure_dns = self.secure_dns.or(secure_dns);
+        self.country = self.country.or(country);
+        self.name = self.name.or(name);
+        self
+    }
+
     /// Keeps the first date of each action: what comes later speaks of other objects.
     fn add_event(&mut self, action: &str, date: String) {
         if self.event(action).is_none() {
@@ -277,6 +310,34 @@ mod tests {
                 "secureDNS": {"delegationSigned": true},
             })
         );
+    }
+
+    #[test]
+    fn a_registrar_adds_to_the_registrys_record_and_changes_nothing_in_it() {
+        let contact = || Entity { name: Some("A Person".to_owned()), ..Entity::default() };
+        let registrar = |name: &str, url: Option<&str>| {
+            Some(Registrar {
+                name: Some(name.to_owned()),
+                url: url.map(str::to_owned),
+                ..Registrar::default()
+            })
+        };
+        let mut thin =
+            Record { status: vec!["ok".to_owned()], registrar: registrar("A", None), ..Record::default() };
+        thin.add_event("expiration", "2030-01-01T00:00:00Z".to_owned());
+        let mut thick = Record {
+            status: vec!["clientHold".to_owned()],
+            registrar: registrar("B", Some("https://b.test")),
+            entities: vec![contact()],
+            ..Record::default()
+        };
+        thick.add_event("expiration", "2031-01-01T00:00:00Z".to_owned());
+        thick.add_event("registration", "2001-01-01T00:00:00Z".to_owned());
+        let whole = thin.completed_by(thick);
+        assert_eq!((whole.status, whole.entities), (vec!["ok".to_owned()], vec![contact()]));
+        assert_eq!(whole.registrar, registrar("A", Some("https://b.test")));
+        let dates: Vec<&str> = whole.events.iter().map(|event| event.event_date.as_str()).collect();
+        assert_eq!(dates, ["2030-01-01T00:00:00Z", "2001-01-01T00:00:00Z"]);
     }
 
     #[test]

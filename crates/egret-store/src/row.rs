@@ -31,7 +31,8 @@ pub struct Flow {
 /// A place in a line: the deadline in milliseconds since 1970, then the job.
 pub type Place = (u64, JobId);
 
-/// A job as accepted; never changed, but for its deadline when it is asked again.
+/// A job as accepted; changed when it is asked again, by its deadline, and when it goes on to another service, by its
+/// line and its spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     /// Its name; the upper bits are its birth in milliseconds.

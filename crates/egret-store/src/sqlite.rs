@@ -150,6 +150,11 @@ impl Store for SqliteStore {
         self.write(bytes, move |db| jobs::append(db, &rows)).await
     }
 
+    async fn advance(&self, rows: Vec<JobRow>) -> Stored<Commit> {
+        let bytes = rows.iter().map(|job| ROW + job.spec.len()).sum();
+        self.write(bytes, move |db| jobs::advance(db, &rows)).await
+    }
+
     async fn append_outcomes(&self, rows: Vec<OutcomeRow>) -> Stored<Commit> {
         let bytes = rows.iter().map(|outcome| ROW + outcome.body.len()).sum();
         self.write(bytes, move |db| jobs::append_outcomes(db, &rows)).await

@@ -66,6 +66,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds jobs, each at its place in its line. Two rows of one id are an error of the caller and fail the write.
     async fn append_jobs(&self, jobs: Vec<JobRow>) -> Stored<Commit>;
+    /// Has jobs, appended before, go on in these lines and with these specs: each waits there instead. One that has
+    /// an outcome stays as it is.
+    async fn advance(&self, jobs: Vec<JobRow>) -> Stored<Commit>;
     /// Adds outcomes in this order and takes their jobs, appended before, out of the lines. A second outcome
     /// of a job is dropped silently: the first one stands.
     async fn append_outcomes(&self, outcomes: Vec<OutcomeRow>) -> Stored<Commit>;

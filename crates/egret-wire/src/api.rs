@@ -89,6 +89,9 @@ pub struct JobRequest {
     /// Ask for the target as it is, not for its registrable name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
+    /// How far referrals are followed; domains to the registrar unless told, others not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<Follow>,
     /// How old an answer may be that was given to another job; zero: the service is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
@@ -101,6 +104,38 @@ pub struct JobRequest {
     /// Which egresses may be used; any unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<EgressWish>,
+}
+
+/// How far the referrals in answers are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// The registry's answer is the answer.
+    Registry,
+    /// Where the registry names a registrar that knows more, that one is asked, too.
+    Registrar,
+}
+
+impl Follow {
+    /// The word the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Registrar => "registrar",
+        }
+    }
+}
+
+impl std::str::FromStr for Follow {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "registry" => Ok(Self::Registry),
+            "registrar" => Ok(Self::Registrar),
+            _ => Err("write registry or registrar"),
+        }
+    }
 }
 
 /// A constraint on egresses; all of it holds.
@@ -196,6 +231,30 @@ pub struct Answer {
     /// Over HTTP: the media type of the answer, as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// What the registry said, where this is its registrar's answer; the record is of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Box<Said>>,
+    /// Why the registrar's part is missing, where this is the registry's answer and the registrar was to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<JobError>,
+}
+
+/// What a service said before the one that gave the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who said it.
+    pub service: String,
+    /// Over which protocol.
+    pub protocol: String,
+    /// As text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+    /// In base64, when it is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+    /// The charset it was decoded from, when that was not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charset: Option<String>,
 }
 
 /// How an attempt ended.

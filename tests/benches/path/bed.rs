@@ -65,6 +65,7 @@ pub(crate) fn request(target: String) -> JobRequest {
         priority: Priority::Normal,
         deadline: None,
         exact: false,
+        follow: None,
         max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),

@@ -28,6 +28,7 @@ fn request(target: &str, max_age: Option<Duration>) -> JobRequest {
         priority: Priority::Normal,
         deadline: None,
         exact: false,
+        follow: None,
         max_age: max_age.map(Span),
         reference: None,
         labels: std::collections::BTreeMap::new(),

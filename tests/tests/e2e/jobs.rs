@@ -23,6 +23,7 @@ fn request(target: &str) -> JobRequest {
         priority: Priority::Normal,
         deadline: None,
         exact: false,
+        follow: None,
         max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),

@@ -16,6 +16,7 @@ mod keys;
 mod permits;
 mod quotas;
 mod referee;
+mod referrals;
 mod retry;
 mod rogue;
 mod scopes;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use egret_client::{Client, ClientError};
-use egret_wire::api::{Answer, JobRequest, JobState, JobView, Lookup, Priority};
+use egret_wire::api::{Answer, Follow, JobRequest, JobState, JobView, Lookup, Priority};
 use egret_wire::value::Span;
 use futures_util::{StreamExt, stream};
 
@@ -37,6 +37,9 @@ pub(crate) struct LookupArgs {
     /// Take an answer from the cache up to this old; 0s asks the service [default: as it is configured]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     max_age: Option<Span>,
+    /// How far to follow referrals: registry, or registrar [default: registrar for domains]
+    #[arg(long, value_name = "HOW_FAR", value_parser = str::parse::<Follow>)]
+    follow: Option<Follow>,
     /// How long to wait for each
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
     wait: Span,
@@ -85,6 +88,7 @@ fn request(args: &LookupArgs, target: &str) -> JobRequest {
         priority: Priority::Interactive,
         deadline: None,
         exact: false,
+        follow: args.follow,
         max_age: args.max_age,
         reference: None,
         labels: std::collections::BTreeMap::new(),

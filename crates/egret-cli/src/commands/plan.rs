@@ -47,6 +47,7 @@ pub(crate) async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<E
         priority: args.priority,
         deadline: None,
         exact: args.exact,
+        follow: None,
         max_age: args.max_age,
     };
     let plan = client.plan(read(&args.file).await?, &options, &args.more).await?;

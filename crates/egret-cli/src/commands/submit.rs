@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use egret_client::{Client, LineFormat, UploadOptions};
-use egret_wire::api::{BatchView, Deadline, Lookup, Priority, RejectedLine};
+use egret_wire::api::{BatchView, Deadline, Follow, Lookup, Priority, RejectedLine};
 use egret_wire::value::Span;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, ReadBuf};
 
@@ -52,6 +52,9 @@ pub(crate) struct SubmitArgs {
     /// Take answers from the cache up to this old; 0s asks the services [default: as they are configured]
     #[arg(long, value_name = "DURATION", value_parser = span)]
     max_age: Option<Span>,
+    /// How far to follow referrals: registry, or registrar [default: registrar for domains]
+    #[arg(long, value_name = "HOW_FAR", value_parser = str::parse::<Follow>)]
+    follow: Option<Follow>,
 }
 
 /// Submits, and follows if the user waits.
@@ -147,6 +150,7 @@ async fn upload(
         priority: args.priority,
         deadline: args.deadline,
         exact: args.exact,
+        follow: args.follow,
         max_age: args.max_age,
     };
     let read = Arc::clone(&input.read);

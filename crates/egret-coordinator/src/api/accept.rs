@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
-use egret_lookup::{Kind, Step, fields};
+use egret_lookup::known::Referral;
+use egret_lookup::{Kind, Protocol, Step, Steps, fields};
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
-use egret_wire::api::{Deadline, EgressWish, HttpRequest, JobError, JobRequest, JobResult, Lookup, Priority};
+use egret_wire::api::{
+    Deadline, EgressWish, Follow, HttpRequest, JobError, JobRequest, JobResult, Lookup, Priority,
+};
 use egret_wire::problem::Code;
 use egret_wire::value::Span;
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,7 @@ use super::caller::Caller;
 use super::{Failure, Shared, request};
 use crate::cache::{Key, OLDEST, Reuse};
 use crate::clock::instant;
-use crate::drive::{Job, Progress};
+use crate::drive::{Course, Hop, Job, Progress};
 use crate::services::{Services, protocol};
 
 /// Open jobs at most (chosen: about 100 GB of disk; memory holds the first of each flow).
@@ -52,6 +55,31 @@ pub(crate) struct Spec {
     /// In the caller's words; what holds is in the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) egress: Option<EgressWish>,
+    /// The service that the caller named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<String>,
+    /// As the caller said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) follow: Option<Follow>,
+    /// Patterns of the services that the caller's key may ask; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed: Vec<String>,
+    /// Where it is, if it has left its first step behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hop: Option<Box<Hop>>,
+}
+
+impl Spec {
+    /// Whether the registrar is asked where the registry names one.
+    pub(crate) fn follows(&self) -> bool {
+        let usual = if self.lookup == Lookup::Domain { Follow::Registrar } else { Follow::Registry };
+        self.follow.unwrap_or(usual) == Follow::Registrar
+    }
+
+    /// The lookup in the words of the catalogue.
+    pub(crate) fn kind(&self) -> Kind {
+        kind(self.lookup)
+    }
 }
 
 /// A job that may be appended and then submitted.
@@ -85,7 +113,7 @@ pub(crate) fn accept(
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
     let target = request::target(&mut request)?;
     let (kind, named) = (kind(request.lookup), request.service.as_deref());
-    let step = shared.services.catalogue.plan(kind, &target, named, request.exact)?.first;
+    let Steps { first: step, next } = shared.services.catalogue.plan(kind, &target, named, request.exact)?;
     // Before one is added for it.
     caller.check_service(&step.service)?;
     let (service, at) = whom(&shared.services, &step)?;
@@ -102,13 +130,17 @@ pub(crate) fn accept(
         reference: request.reference,
         labels: request.labels,
         egress: request.egress,
+        service: request.service,
+        follow: request.follow,
+        allowed: caller.allowed().to_vec(),
+        hop: None,
     };
     let id = JobId(shared.next_id());
     let (name, owner) = (shared.services.name(service).to_owned(), caller.owner().to_owned());
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
     let reuse = reuse_of(&shared.services, service, &flow.egress, &spec, (at.as_deref(), &question));
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), question);
-    let job = job.at(at).with_reuse(reuse);
+    let job = job.at(at).with_reuse(reuse).with_course(course(&shared.services, service, &spec, next));
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
 }
@@ -149,28 +181,53 @@ pub(crate) fn release(shared: &Shared, count: usize) {
 /// # Errors
 /// Its end, if it cannot be asked any more: the service is gone, or the row is damaged.
 pub(crate) fn reopen(services: &Services, row: &JobRow, now_ms: u64) -> Result<Job, OutcomeRow> {
-    let planned =
-        serde_json::from_slice::<Spec>(&row.spec).map_err(|error| error.to_string()).and_then(|spec| {
-            let steps = services
-                .catalogue
-                .plan(kind(spec.lookup), &spec.target, Some(&row.flow.service), spec.exact)
-                .map_err(|error| error.to_string())?;
-            let step = steps.first;
-            let (service, at) = whom(services, &step).map_err(|Failure(problem)| problem.detail)?;
-            let asked = request::question(services.config(service), step.question, spec.request.as_ref());
-            let question = asked.map_err(|Failure(problem)| problem.detail)?;
-            Ok((spec, service, at, question))
-        });
-    let (spec, service, at, question) = planned.map_err(|detail| {
+    reopened(services, row).map_err(|detail| {
         tracing::error!(job = %row.id, "the job cannot go on: {detail}");
         let error = Some(JobError { code: Code::UnknownService.as_str().to_owned(), detail });
         let result = JobResult { error, ..JobResult::default() };
         let body = serde_json::to_vec(&result).unwrap_or_default();
         OutcomeRow { job: row.id, batch: row.flow.batch, state: EndState::Failed, ended_ms: now_ms, body }
-    })?;
+    })
+}
+
+fn reopened(services: &Services, row: &JobRow) -> Result<Job, String> {
+    let mut spec: Spec = serde_json::from_slice(&row.spec).map_err(|error| error.to_string())?;
+    let new = |service, question| {
+        Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), question)
+    };
+    if let Some(hop) = &mut spec.hop {
+        let service = services.revive(&row.flow.service)?;
+        let (at, question) = (hop.at.clone().map(String::into_boxed_str), hop.question.0.clone());
+        let mut job = new(service, question).at(at);
+        job.attempts = std::mem::take(&mut hop.attempts);
+        return Ok(job.with_course(Some(Box::new(Course { spec, fallback: None }))));
+    }
+    let plan =
+        |service: Option<&str>| services.catalogue.plan(spec.kind(), &spec.target, service, spec.exact);
+    // The catalogue may name another service by now; the job has its place at the first.
+    let is_same = |steps: &Steps| steps.first.service == row.flow.service;
+    let steps = match plan(spec.service.as_deref()) {
+        Ok(steps) if is_same(&steps) => steps,
+        _ => plan(Some(&row.flow.service)).map_err(|error| error.to_string())?,
+    };
+    let (service, at) = whom(services, &steps.first).map_err(|Failure(problem)| problem.detail)?;
+    let asked = request::question(services.config(service), steps.first.question, spec.request.as_ref());
+    let question = asked.map_err(|Failure(problem)| problem.detail)?;
+    let course = course(services, service, &spec, steps.next);
     let reuse = reuse_of(services, service, &row.flow.egress, &spec, (at.as_deref(), &question));
-    let job = Job::new(row.id, Arc::clone(&row.flow), service, instant(row.deadline_ms), question);
-    Ok(job.at(at).with_reuse(reuse))
+    Ok(new(service, question).at(at).with_reuse(reuse).with_course(course))
+}
+
+/// Where a job may go on after its step at `service`.
+fn course(services: &Services, service: ServiceId, spec: &Spec, next: Option<Step>) -> Option<Box<Course>> {
+    let may_go_on = next.is_some() || may_refer(services, service);
+    may_go_on.then(|| Box::new(Course { spec: spec.clone(), fallback: next }))
+}
+
+/// Whether answers of a service may name another one to ask.
+fn may_refer(services: &Services, service: ServiceId) -> bool {
+    let config = services.config(service);
+    config.referral != Referral::None || config.lookup.protocol() == Protocol::Rdap
 }
 
 /// How far a batch had come when this start began. `None`: there is no such batch, or it never closed.
@@ -189,7 +246,7 @@ fn reuse_of(
     question: (Option<&str>, &[u8]),
 ) -> Option<Reuse> {
     let is_safe = spec.request.as_ref().is_none_or(|request| fields::is_safe(&request.method));
-    reuse(services, service, egress, spec.max_age, question).filter(|_| is_safe)
+    reuse(services, service, egress, spec.max_age, spec.follows(), question).filter(|_| is_safe)
 }
 
 /// Which answers a job takes that it did not get itself; `None`: the service's answers are not kept.
@@ -198,16 +255,24 @@ pub(super) fn reuse(
     service: ServiceId,
     egress: &str,
     max_age: Option<Span>,
+    follows: bool,
     (at, question): (Option<&str>, &[u8]),
 ) -> Option<Reuse> {
     let config = services.config(service);
     let max_age = max_age.map_or(config.cache_for, |age| age.0);
     // Whoever says where to ask from means an answer from there.
     let parts = [services.name(service), protocol(config), egress].map(str::as_bytes);
-    let key = || match at {
-        // Hosts of one back end are asked about different names, and say so in the question.
-        None => Key::new(&parts, question),
-        Some(at) => Key::new(&[parts[0], parts[1], parts[2], at.as_bytes()], question),
+    // Hosts of one back end are asked in the same words, and so are those who want the registrar's answer or do not.
+    let depth = if follows && may_refer(services, service) { "registrar" } else { "" };
+    let key = || match (at, depth) {
+        (None, "") => Key::new(&parts, question),
+        _ => {
+            let [service, protocol, egress] = parts;
+            Key::new(
+                &[service, protocol, egress, at.unwrap_or_default().as_bytes(), depth.as_bytes()],
+                question,
+            )
+        }
     };
     (!config.cache_for.is_zero()).then(|| Reuse { key: key(), max_age })
 }

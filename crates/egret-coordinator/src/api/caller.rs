@@ -55,6 +55,14 @@ impl Caller {
         }
     }
 
+    /// Patterns of the services that it may submit jobs for; none: all.
+    pub(super) fn allowed(&self) -> &[String] {
+        match self {
+            Self::Key(key) => &key.services,
+            Self::Local => &[],
+        }
+    }
+
     /// # Errors
     /// `forbidden`: it may not submit jobs for this service.
     pub(super) fn check_service(&self, service: &str) -> Result<(), Failure> {

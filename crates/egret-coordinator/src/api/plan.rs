@@ -151,7 +151,13 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
             caller.check_service(&step.service)?;
             let (service, at) = whom(&shared.services, &step)?;
             let question = (at.as_deref(), step.question.as_slice());
-            Ok((service, line.len(), reuse(&shared.services, service, "", options.max_age, question)))
+            let follows = options.lookup == egret_wire::api::Lookup::Domain
+                && options.follow != Some(egret_wire::api::Follow::Registry);
+            Ok((
+                service,
+                line.len(),
+                reuse(&shared.services, service, "", options.max_age, follows, question),
+            ))
         });
         match planned {
             Ok((service, bytes, reuse)) => count.add(&shared.cache, service, bytes, reuse).await,

@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use egret_lookup::{read_rdap, read_whois};
+use egret_lookup::{Record, read_rdap, read_whois};
 use egret_wire::api::{Answer, AnswerOutcome};
 
 /// Adds the record of an answer about `target`, if it says that there is one.
@@ -12,17 +12,29 @@ pub(super) fn add(answer: &mut Answer, target: &str) {
     if answer.outcome != AnswerOutcome::Found {
         return;
     }
-    let record = match answer.protocol.as_str() {
-        "whois" => Some(read_whois(&text(answer), target)),
-        "rdap" => read_rdap(text(answer).as_bytes()).ok().map(|(record, _)| record),
-        _ => None,
+    let own = read(&answer.protocol, (&answer.raw, &answer.raw_base64), target);
+    let registry = answer
+        .registry
+        .as_deref()
+        .and_then(|said| read(&said.protocol, (&said.raw, &said.raw_base64), target));
+    let record = match (registry, own) {
+        (Some(registry), Some(own)) => Some(registry.completed_by(own)),
+        (registry, own) => registry.or(own),
     };
     answer.record = record.and_then(|record| serde_json::to_value(record).ok());
 }
 
+fn read(protocol: &str, said: (&Option<String>, &Option<String>), target: &str) -> Option<Record> {
+    match protocol {
+        "whois" => Some(read_whois(&text(said), target)),
+        "rdap" => read_rdap(text(said).as_bytes()).ok().map(|(record, _)| record),
+        _ => None,
+    }
+}
+
 /// What was said, as text; each byte a character of its own where it is none.
-fn text(answer: &Answer) -> String {
-    match (&answer.raw, &answer.raw_base64) {
+fn text((raw, base64): (&Option<String>, &Option<String>)) -> String {
+    match (raw, base64) {
         (Some(text), _) => text.clone(),
         (None, Some(base64)) => {
             STANDARD.decode(base64).unwrap_or_default().into_iter().map(char::from).collect()
@@ -46,6 +58,8 @@ mod tests {
             status: None,
             location: None,
             content_type: None,
+            registry: None,
+            incomplete: None,
         }
     }
 

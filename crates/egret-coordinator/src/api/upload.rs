@@ -123,6 +123,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
         priority: Priority::default(),
         deadline: None,
         exact: false,
+        follow: None,
         max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),
@@ -138,6 +139,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
             "priority" => request.priority = serde_json::from_value(word()).map_err(|_| invalid())?,
             "service" => request.service = Some(value.clone()),
             "exact" => request.exact = value.parse().map_err(|_| invalid())?,
+            "follow" => request.follow = Some(value.parse().map_err(|_| invalid())?),
             "max_age" => request.max_age = Some(value.parse().map_err(|_| invalid())?),
             "deadline" => {
                 let span = value.parse::<Span>().map(Deadline::In).ok();

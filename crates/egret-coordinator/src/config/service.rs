@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use egret_lookup::known::Referral;
 use egret_lookup::{Rule, Service, ServiceError};
 use egret_wire::agent::Protocol;
 
@@ -51,6 +52,8 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
             if speaks == egret_lookup::Protocol::Rdap { rdap_headers(own) } else { own }
         },
         terms: terms::read(&table)?,
+        // The catalogue fills it in.
+        referral: Referral::None,
         lookup: lookup(&table, blank)?,
         max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
         cache_for: table.read("cache_for", |item| item.span(value::AGE))?.unwrap_or(

@@ -168,7 +168,7 @@ impl Drive {
         }
     }
 
-    fn keep(&mut self, job: Job) {
+    pub(super) fn keep(&mut self, job: Job) {
         if let Some(open) = self.flows.open.get_mut(&job.flow) {
             open.jobs += 1;
         }
@@ -242,7 +242,8 @@ impl Drive {
                 Ok(mut job) => {
                     job.flow = flow;
                     let step = job.fresh_step();
-                    let stray = self.strays.remove(&id);
+                    // One of a step that it has left behind has nothing to say to it.
+                    let stray = self.strays.remove(&id).filter(|(_, service, _)| *service == job.service);
                     self.keep(job);
                     // With a call under way it waits for nobody else's.
                     if stray.is_some() || self.asks(id, now) {

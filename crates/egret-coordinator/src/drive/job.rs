@@ -8,11 +8,12 @@ use egret_core::id::{BatchId, EgressId, FlowId, JobId, ServiceId};
 use egret_core::retry::backoff;
 use egret_core::scheduler::{Selector, Settlement, Step};
 use egret_core::time::Instant;
-use egret_lookup::Verdict;
+use egret_lookup::{Onward, Verdict};
 use egret_store::Flow;
 use egret_wire::agent::{CallEnd, Report};
 use egret_wire::api::{Answer, AnswerOutcome, AttemptOutcome, AttemptView, EgressWish, JobError};
 
+use super::course::Course;
 use super::flights::Rank;
 use super::via::Via;
 use crate::cache::{Answered, Key, Reuse};
@@ -37,6 +38,8 @@ pub(crate) struct Job {
     /// What is sent.
     pub(crate) question: Box<[u8]>,
     pub(crate) attempts: Vec<AttemptView>,
+    /// Where it may go on; `None`: its step is all there is.
+    pub(crate) course: Option<Box<Course>>,
     /// Which answers it takes that it did not get itself; `None`: its service's are not kept.
     pub(crate) reuse: Option<Reuse>,
     /// Such an answer, until the drive has it.
@@ -61,6 +64,8 @@ pub(crate) struct Judged {
     pub(crate) verdict: Option<Verdict>,
     /// The answer in the shape of the API, if the verdict is one.
     pub(crate) answer: Option<Answer>,
+    /// Whom the answer says to ask next.
+    pub(crate) onward: Option<Onward>,
     /// Calls left by the service's own word, and for how long from the answer that holds; over HTTP only.
     pub(crate) left: Option<(u32, Duration)>,
 }
@@ -101,6 +106,7 @@ impl Job {
             service,
             deadline,
             at: None,
+            course: None,
             question,
             attempts: Vec::new(),
             reuse: None,
@@ -119,9 +125,25 @@ impl Job {
         Self { at, ..self }
     }
 
+    /// The same job, which may go on.
+    pub(crate) fn with_course(self, course: Option<Box<Course>>) -> Self {
+        Self { course, ..self }
+    }
+
     /// The same job, which takes these answers.
     pub(crate) fn with_reuse(self, reuse: Option<Reuse>) -> Self {
         Self { reuse, ..self }
+    }
+
+    /// Asks another service from now on, with all its tries.
+    pub(super) fn start_over(&mut self, service: ServiceId, question: Vec<u8>) {
+        self.service = service;
+        self.question = question.into_boxed_slice();
+        self.is_stored = false;
+        self.failures = 0;
+        self.silent = None;
+        self.odd = None;
+        self.refused_by.clear();
     }
 
     /// What it asks together with others, and its place among them; `None`: it asks by itself.
@@ -383,7 +405,7 @@ mod tests {
             headers: Vec::new(),
             head: None,
         };
-        Judged { report, verdict, answer: None, left: None }
+        Judged { report, verdict, answer: None, onward: None, left: None }
     }
 
     fn after(job: &mut Job, judged: Judged, egress: u32, all_answer: bool) -> Next {
@@ -428,6 +450,8 @@ mod tests {
                 status: None,
                 location: None,
                 content_type: None,
+                registry: None,
+                incomplete: None,
             };
             Judged { answer: Some(answer), ..judged }
         };

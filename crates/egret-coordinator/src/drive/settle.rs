@@ -116,10 +116,10 @@ impl Drive {
         job: JobId,
         service: ServiceId,
         egress: EgressId,
-        judged: Judged,
+        mut judged: Judged,
         now: Instant,
     ) -> bool {
-        let attempt = judged.report.attempt;
+        let (attempt, onward) = (judged.report.attempt, judged.onward.take());
         let since = Duration::from_millis(judged.report.since_ms);
         let view = self.attempt_view(service, egress, &judged);
         let superseded = self.scheduler.running(job).is_some();
@@ -129,6 +129,14 @@ impl Drive {
         let answers =
             |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
         let Some(open) = self.jobs.get_mut(&job) else { return false };
+        if open.service != service {
+            // Of a step that the job has left behind, or that a crash took back: it asks where it is.
+            let step = open.step();
+            if !self.scheduler.has_step(job) {
+                self.ask_again(step, now);
+            }
+            return false;
+        }
         let refused = view.outcome == egret_wire::api::AttemptOutcome::Refused;
         if judged.report.end != CallEnd::Withdrawn {
             // What never left is no attempt.
@@ -147,9 +155,17 @@ impl Drive {
                 return false;
             }
         }
-        let next = open.after(judged, egress, answers, silence, &mut self.rng, now);
+        let mut next = open.after(judged, egress, answers, silence, &mut self.rng, now);
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
             progress.refusals += 1;
+        }
+        if (!superseded || matches!(next, Next::Done(_)))
+            && self.goes_on(job, &mut next, onward, (agent, attempt), now)
+        {
+            if superseded {
+                self.no_longer_running(job);
+            }
+            return true;
         }
         match next {
             // The first good answer wins, whichever attempt brings it.
@@ -157,15 +173,21 @@ impl Drive {
                 if superseded {
                     self.no_longer_running(job);
                 }
+                let Some(answer) = self.jobs.get(&job).map(|open| open.whole(*answer)) else { return false };
                 self.share(job, &answer, since, now);
-                self.end(job, EndState::Done, Some(*answer), None, Some((agent, attempt)), now);
+                self.end(job, EndState::Done, Some(answer), None, Some((agent, attempt)), now);
                 return true;
             }
             // Another attempt is under way: what a late one failed at does not matter.
             _ if superseded => {}
             Next::Again(step) => self.ask_again(step, now),
             Next::Failed(error) => {
-                self.end(job, EndState::Failed, None, Some(error), Some((agent, attempt)), now);
+                let registry = self.jobs.get(&job).and_then(|open| open.at_least(&error));
+                let (state, error) = match &registry {
+                    Some(_) => (EndState::Done, None),
+                    None => (EndState::Failed, Some(error)),
+                };
+                self.end(job, state, registry, error, Some((agent, attempt)), now);
                 // What is not kept is acknowledged at once.
                 return is_kept;
             }

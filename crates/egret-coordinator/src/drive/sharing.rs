@@ -33,8 +33,11 @@ impl Drive {
         let Some((key, rank)) = flight.filter(|_| batch.is_none_or(|batch| !self.is_held(batch))) else {
             return true;
         };
-        let scheduler = &self.scheduler;
-        match self.flights.join(key, rank, |leader| scheduler.running(leader).is_none()) {
+        let (scheduler, jobs) = (&self.scheduler, &self.jobs);
+        // One that has gone on knows more than whoever would ask in its place.
+        let is_on_course = |leader: &JobId| jobs.get(leader).is_some_and(Job::is_on_course);
+        let waits = |leader: JobId| scheduler.running(leader).is_none() && !is_on_course(&leader);
+        match self.flights.join(key, rank, waits) {
             Joined::Leads => true,
             Joined::Follows => false,
             Joined::Relieves(leader) => {
@@ -125,7 +128,8 @@ impl Drive {
 
     /// A job has ended: if others waited for it the first of them asks now, and what its call brings is theirs.
     pub(super) fn leave_flight(&mut self, open: &Job, running: Option<AttemptId>, now: Instant) {
-        if let (Some(attempt), Some(reuse)) = (running, open.reuse) {
+        // An answer that is part of another says too little.
+        if let (Some(attempt), Some(reuse), None) = (running, open.reuse, &open.course) {
             self.left_over.insert(attempt, reuse.key);
         }
         if let Some((key, rank)) = open.flight() {

@@ -257,6 +257,7 @@ async fn a_result_told_twice_is_acknowledged_and_counts_once() {
             report: report(attempt, CallEnd::TimedOut),
             verdict: None,
             answer: None,
+            onward: None,
             left: None,
         }];
         stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
@@ -282,8 +283,13 @@ async fn a_service_that_shuts_us_out_is_paused_even_if_nobody_waits_for_that_job
     let attempt = granted(&mut frames)[0].attempt;
     stage.drive.cancel(JobId(1), stage.now);
     let report = report(attempt, CallEnd::Answered);
-    let results =
-        vec![Judged { report, verdict: Some(egret_lookup::Verdict::Blocked), answer: None, left: None }];
+    let results = vec![Judged {
+        report,
+        verdict: Some(egret_lookup::Verdict::Blocked),
+        answer: None,
+        onward: None,
+        left: None,
+    }];
     stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.submit(2..=3);
     stage.turn();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use egret_core::quota::{Counting, Quota, Terms, WHOLE};
 use egret_core::scope::Scope;
-use egret_lookup::Service;
-use egret_lookup::known::{self, Server, Table};
+use egret_lookup::known::{self, Referral, Server, Table};
+use egret_lookup::{Place, Service};
 use egret_wire::agent;
 
 use crate::config::{ServiceConfig, defaults};
@@ -25,11 +25,26 @@ pub(super) fn service(table: &Table, id: &str) -> Option<ServiceConfig> {
         }
         egret_lookup::Protocol::Http => return None,
     };
-    Some(ServiceConfig { terms: terms(first), source: first.source().map(str::to_owned), ..service })
+    let referral = first.referral();
+    Some(ServiceConfig {
+        terms: terms(first),
+        referral,
+        source: first.source().map(str::to_owned),
+        ..service
+    })
+}
+
+/// The service of a server that only an answer has named.
+pub(super) fn learned(id: &str, place: &Place) -> Option<ServiceConfig> {
+    let service = match place {
+        Place::Rdap { root, .. } => rdap(id, root)?,
+        Place::Whois { host } => whois(id, &format!("{host}:43"), None)?,
+    };
+    Some(ServiceConfig { origin: "referral".to_owned(), ..service })
 }
 
 /// An RDAP host, by a base URL on it: paths count from its root.
-pub(super) fn rdap(id: &str, base: &str) -> Option<ServiceConfig> {
+fn rdap(id: &str, base: &str) -> Option<ServiceConfig> {
     let (scheme, rest) = base.split_once("://")?;
     let host = rest.split('/').next()?;
     Some(ServiceConfig {
@@ -43,7 +58,7 @@ pub(super) fn rdap(id: &str, base: &str) -> Option<ServiceConfig> {
 }
 
 /// A whois server.
-pub(super) fn whois(id: &str, address: &str, charset: Option<&str>) -> Option<ServiceConfig> {
+fn whois(id: &str, address: &str, charset: Option<&str>) -> Option<ServiceConfig> {
     let service = blank(id)?;
     let lookup = match charset {
         Some(label) => service.lookup.clone().with_charset(label).ok()?,
@@ -60,6 +75,7 @@ fn blank(id: &str) -> Option<ServiceConfig> {
         methods: Vec::new(),
         headers: Vec::new(),
         terms: careful(),
+        referral: Referral::None,
         lookup: Service::new(id, egret_lookup::Protocol::Whois).ok()?,
         cache_for: defaults::CACHE_FOR,
         max_answer: defaults::MAX_ANSWER,

@@ -1,4 +1,4 @@
-//! Jobs and their outcomes: added, and never changed but by [`reopen`]. What is open is what no outcome names.
+//! Jobs and their outcomes: added, and never changed but by [`advance`] and [`reopen`]. What is open is what no outcome names.
 
 use egret_core::id::JobId;
 use rusqlite::types::Value;
@@ -47,6 +47,28 @@ pub(super) fn append(db: &Connection, jobs: &[JobRow]) -> Result<()> {
         insert.execute(params![id, batch, flow.owner, flow.number, deadline_ms, job.spec])?;
         if flow.runs {
             wait.execute([flow.number, deadline_ms, id])?;
+        }
+    }
+    Ok(())
+}
+
+/// Has jobs go on in other lines, with other specs, unless they have ended.
+pub(super) fn advance(db: &Connection, jobs: &[JobRow]) -> Result<()> {
+    let mut flows = Flows::new(db);
+    let mut change = db.prepare_cached(
+        "UPDATE jobs SET flow = ?2, spec = ?3
+         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM outcomes WHERE job = ?1)",
+    )?;
+    let mut leave = db.prepare_cached("DELETE FROM waiting WHERE job = ?1")?;
+    let mut wait = db.prepare_cached("INSERT INTO waiting VALUES (?1, ?2, ?3)")?;
+    for job in jobs {
+        let (id, deadline_ms) = (column::id(job.id.0)?, column::whole(job.deadline_ms));
+        let flow = flows.number(&job.flow)?;
+        if change.execute(params![id, flow.number, job.spec])? == 1 {
+            leave.execute([id])?;
+            if flow.runs {
+                wait.execute([flow.number, deadline_ms, id])?;
+            }
         }
     }
     Ok(())

@@ -45,6 +45,20 @@ pub(crate) async fn jobs_that_differ_in_any_part_wait_in_lines_of_their_own(home
     assert_eq!(kept, expected);
 }
 
+pub(crate) async fn a_job_that_goes_on_waits_in_another_line_alone(home: &dyn Home) {
+    let store = home.open();
+    append(&*store, &[due(1, 5), due(2, 6), due(3, 7)]).await;
+    end(&*store, &[done(3)]).await;
+    let onward = |id, deadline_ms| JobRow { spec: b"{}".into(), ..at(due(id, deadline_ms), "other") };
+    store.advance(vec![onward(1, 5), onward(3, 7)]).await.unwrap().await.unwrap();
+    drop(store);
+    let store = home.open();
+    assert_eq!(line(&*store, &Arc::new(flow()), 9).await, [due(2, 6)]);
+    assert_eq!(line(&*store, &onward(1, 5).flow, 9).await, [onward(1, 5)]);
+    assert_eq!(store.job(JobId(1)).await.unwrap().unwrap().job, onward(1, 5));
+    assert_eq!(store.job(JobId(3)).await.unwrap().unwrap().job, due(3, 7), "it has ended");
+}
+
 pub(crate) async fn a_job_leaves_its_line_with_its_outcome(home: &dyn Home) {
     let store = home.open();
     append(&*store, &[due(1, 5), due(2, 6), due(3, 7)]).await;

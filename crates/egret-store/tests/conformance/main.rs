@@ -91,6 +91,7 @@ macro_rules! conformance {
                 a_line_goes_by_deadline_then_by_job
                 jobs_that_differ_in_any_part_wait_in_lines_of_their_own
                 a_job_leaves_its_line_with_its_outcome
+                a_job_that_goes_on_waits_in_another_line_alone
                 a_place_tells_how_many_wait_before_it
                 nothing_of_a_batch_waits_before_it_is_closed
                 nothing_of_a_cancelled_batch_waits_however_late_it_comes

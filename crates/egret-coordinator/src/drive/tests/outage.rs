@@ -23,7 +23,7 @@ fn round(stage: &mut Stage, frames: &mut mpsc::Receiver<Outgoing>, end: CallEnd)
     let verdict = Some(Verdict::Empty).filter(|_| end == CallEnd::Answered);
     let judged = |attempt: &Attempt| {
         let report = report(*attempt, end);
-        Judged { report, verdict, answer: None, left: None }
+        Judged { report, verdict, answer: None, onward: None, left: None }
     };
     let results = attempts.iter().map(judged).collect();
     stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);

@@ -46,8 +46,10 @@ pub(super) fn tell(stage: &mut Stage, attempt: Attempt, answer: Option<&str>, si
         status: None,
         location: None,
         content_type: None,
+        registry: None,
+        incomplete: None,
     });
-    let results = vec![Judged { report, verdict, answer, left: None }];
+    let results = vec![Judged { report, verdict, answer, onward: None, left: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.turn();
 }

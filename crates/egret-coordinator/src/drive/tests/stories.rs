@@ -179,8 +179,13 @@ async fn a_restarted_agent_is_not_closed_by_quotas_it_does_not_keep() {
     stage.submit(1..=1);
     stage.turn();
     let attempt = granted(&mut frames)[0].attempt;
-    let results =
-        vec![Judged { report: report(attempt, CallEnd::TimedOut), verdict: None, answer: None, left: None }];
+    let results = vec![Judged {
+        report: report(attempt, CallEnd::TimedOut),
+        verdict: None,
+        answer: None,
+        onward: None,
+        left: None,
+    }];
     stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     let (welcomed, _f) = stage.join(1, 2, ADDRESS, None);
     // What Worker::begin does with it.
@@ -290,6 +295,7 @@ async fn of_a_longer_span_what_the_old_one_had_forgotten_counts_as_spent_after_a
             report: report(attempt, CallEnd::TooLong),
             verdict: None,
             answer: None,
+            onward: None,
             left: None,
         }];
         stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
@@ -321,7 +327,7 @@ async fn no_agent_closes_the_egress_of_another() {
     stage.drive.take(
         Message::Results {
             agent: AgentId(2),
-            results: vec![Judged { report: forged, verdict: None, answer: None, left: None }],
+            results: vec![Judged { report: forged, verdict: None, answer: None, onward: None, left: None }],
             room: None,
         },
         stage.now,
@@ -346,7 +352,7 @@ async fn what_is_left_holds_from_the_answer_and_not_from_its_arrival() {
     stage.drive.take(
         Message::Results {
             agent: AgentId(1),
-            results: vec![Judged { report: late, verdict: None, answer: None, left }],
+            results: vec![Judged { report: late, verdict: None, answer: None, onward: None, left }],
             room: None,
         },
         stage.now,
@@ -375,6 +381,7 @@ fn refused(attempt: Attempt, egress: &str) -> Judged {
         report,
         verdict: Some(egret_lookup::Verdict::Refused { wait: Some(Duration::from_secs(86_400)) }),
         answer: None,
+        onward: None,
         left: None,
     }
 }

@@ -32,7 +32,7 @@ fn granted_via(may_repeat: bool) -> (Stage, mpsc::Receiver<Outgoing>, Attempt, o
 fn judged(attempt: Attempt, status: u16, verdict: Verdict) -> Judged {
     let head = Some(vec![("x".to_owned(), Bytes(b"1".to_vec()))]);
     let report = Report { status: Some(status), head, ..report(attempt, CallEnd::Answered) };
-    Judged { report, verdict: Some(verdict), answer: None, left: None }
+    Judged { report, verdict: Some(verdict), answer: None, onward: None, left: None }
 }
 
 fn tell(stage: &mut Stage, judged: Judged) {
@@ -84,8 +84,13 @@ async fn a_call_under_way_when_the_wait_is_over_is_still_the_callers() {
 async fn what_changes_something_ends_when_nobody_knows_what_became_of_it_and_the_rest_is_asked_again() {
     for (may_repeat, ends) in [(false, true), (true, false)] {
         let (mut stage, _frames, attempt, mut passed) = granted_via(may_repeat);
-        let silent =
-            Judged { report: report(attempt, CallEnd::TimedOut), verdict: None, answer: None, left: None };
+        let silent = Judged {
+            report: report(attempt, CallEnd::TimedOut),
+            verdict: None,
+            answer: None,
+            onward: None,
+            left: None,
+        };
         tell(&mut stage, silent);
         let heard = passed.try_recv();
         assert_eq!(matches!(heard, Ok(Passed::Nothing { state: EndState::Failed, .. })), ends, "{heard:?}");
@@ -101,8 +106,13 @@ async fn what_changes_something_ends_when_nobody_knows_what_became_of_it_and_the
         );
     }
     let (mut stage, _frames, attempt, mut passed) = granted_via(false);
-    let never =
-        Judged { report: report(attempt, CallEnd::Unreachable), verdict: None, answer: None, left: None };
+    let never = Judged {
+        report: report(attempt, CallEnd::Unreachable),
+        verdict: None,
+        answer: None,
+        onward: None,
+        left: None,
+    };
     tell(&mut stage, never);
     assert!(matches!(passed.try_recv(), Err(TryRecvError::Empty)), "what was never asked may be asked");
 }
