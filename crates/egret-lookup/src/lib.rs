@@ -32,8 +32,9 @@ mod wait;
 
 pub use answer::{Raw, decode};
 pub use charset::{Charset, CharsetError};
-pub use classify::{RdapReply, Reply, Verdict, classify, classify_http, classify_rdap};
+pub use classify::{Classifier, RdapReply, Reply, Verdict, classify, classify_http, classify_rdap, wordings};
 pub use headers::Told;
+pub use lexicon::{Lexicon, Wording};
 pub use onward::{Onward, Place, rdap_onward, whois_onward};
 pub use plan::{Catalogue, PlanError, Step, Steps};
 pub use record::{

@@ -7,7 +7,7 @@
 
 use std::mem;
 
-use crate::lexicon::{self, FieldClass, Senses};
+use crate::lexicon::{self, FieldClass, Lexicon, Senses};
 
 /// Statements longer than this are prose, not messages, in characters. The longest
 /// refusal among the recorded answers has 98.
@@ -40,9 +40,10 @@ pub(crate) struct Field {
 }
 
 impl Page {
-    /// Reads text; the caller bounds its length.
-    pub(crate) fn read(text: &str) -> Page {
-        let mut reader = Reader::default();
+    /// Reads text; the caller bounds its length. The lexicon tells a message from a field of an unknown key.
+    pub(crate) fn read(text: &str, lexicon: &Lexicon) -> Page {
+        let mut reader =
+            Reader { page: Page::default(), lexicon, paragraph: Vec::new(), mark: "", open: None };
         for line in text.lines().take(LINES_MAX) {
             if lexicon::ends_the_answer(line) {
                 break;
@@ -63,9 +64,9 @@ impl Page {
     }
 }
 
-#[derive(Default)]
 struct Reader<'a> {
     page: Page,
+    lexicon: &'a Lexicon,
     /// Lines of the paragraph so far, and its comment mark.
     paragraph: Vec<&'a str>,
     mark: &'a str,
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
     fn field(&mut self, key: &str, value: &str, depth: usize, line: &'a str) {
         let class = lexicon::field_class(key);
         let is_message = class == FieldClass::Message
-            || class == FieldClass::Other && lexicon::senses(line) != Senses::default();
+            || class == FieldClass::Other && self.lexicon.senses(line) != Senses::default();
         if is_message && lexicon::is_plain_key(key) {
             self.end_paragraph();
             self.paragraph.push(line);

@@ -149,6 +149,8 @@ pub enum ServiceError {
 #[derive(Debug, Clone)]
 pub struct Service {
     id: String,
+    /// Lower case, without a dot at its end.
+    host: String,
     protocol: Protocol,
     /// The template around its places: n places, n + 1 parts.
     template: Vec<String>,
@@ -169,12 +171,19 @@ impl Service {
         }
         Ok(Service {
             id: id.to_owned(),
+            host: plain_host(id),
             protocol,
             template: vec![String::new(); 2],
             zones: Vec::new(),
             charset: Charset::Auto,
             refused_when: Vec::new(),
         })
+    }
+
+    /// Sets the name of the server, without port, by which it is known how this one refuses; the id is the default.
+    pub fn with_host(mut self, host: &str) -> Service {
+        self.host = plain_host(host);
+        self
     }
 
     /// Sets what is sent: one line of printable ASCII with `{q}` where the target goes.
@@ -234,6 +243,11 @@ impl Service {
         &self.id
     }
 
+    /// The name of the server, in lower case.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What it speaks.
     pub fn protocol(&self) -> Protocol {
         self.protocol
@@ -258,6 +272,10 @@ impl Service {
     pub(crate) fn line(&self, target: &str) -> String {
         self.template.join(target)
     }
+}
+
+fn plain_host(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn parse_zone(zone: &str) -> Result<String, ServiceError> {

@@ -267,6 +267,10 @@ pub enum AttemptOutcome {
     Refused,
     /// The service shuts us out for good.
     Blocked,
+    /// The service says that it is gone, or the zone at it.
+    Retired,
+    /// The service says that it can answer nobody at present.
+    Unavailable,
     /// No answer in time.
     TimedOut,
     /// No connection, or a broken one.
@@ -304,7 +308,7 @@ pub struct AttemptView {
 /// Why a job has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobError {
-    /// A stable word: `unreachable`, `timed_out`, `bad_answer`, `always_refused`, `blocked`, `refused_throughout`, …
+    /// A stable word: `unreachable`, `timed_out`, `bad_answer`, `always_refused`, `blocked`, `retired`, `unavailable`, `refused_throughout`, …
     pub code: String,
     /// The same for people.
     pub detail: String,

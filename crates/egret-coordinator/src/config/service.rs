@@ -40,12 +40,17 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
     let (protocol, speaks) =
         protocol(&table.need("protocol", "protocol = \"whois\", \"rdap\" or \"http\"")?)?;
     let blank = Service::new(id.text()?, speaks).map_err(|error| refuse(&id, &error))?;
+    let address = match protocol {
+        Protocol::Http => checked(&address, value::base_url)?,
+        Protocol::Whois | Protocol::Null => checked(&address, value::host_and_port)?.to_owned(),
+    };
+    let blank = match address.rsplit_once(':') {
+        Some((host, _)) if protocol == Protocol::Whois => blank.with_host(host),
+        _ => blank,
+    };
     let service = ServiceConfig {
         protocol,
-        address: match protocol {
-            Protocol::Http => checked(&address, value::base_url)?,
-            Protocol::Whois | Protocol::Null => checked(&address, value::host_and_port)?.to_owned(),
-        },
+        address,
         methods: table.read("methods", request::methods)?.unwrap_or_else(request::usual_methods),
         headers: {
             let own = table.read("headers", request::headers)?.unwrap_or_default();

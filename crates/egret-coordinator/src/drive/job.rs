@@ -210,6 +210,13 @@ impl Job {
                 "blocked",
                 "the service says that we are shut out; it is paused until it is resumed",
             )),
+            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Retired), _) => {
+                Next::Failed(error("retired", retired(&report.service)))
+            }
+            (CallEnd::Answered | CallEnd::Reset, Some(Verdict::Unavailable), _) => {
+                let detail = format!("`{}` says that it can answer nobody at present", report.service);
+                self.unserved("unavailable", detail, egress, silence, rng, now)
+            }
             (CallEnd::Answered, Some(Verdict::Nonsense), Some(answer)) => {
                 let print = fingerprint(&report.answer.0);
                 if self.odd.replace(print) == Some(print) {
@@ -235,19 +242,8 @@ impl Job {
             (CallEnd::Answered, ..) => {
                 self.failed("bad_answer", "the answer was empty or made no sense", egress, rng, now)
             }
-            (CallEnd::TimedOut | CallEnd::Unreachable, ..) if silence.is_some_and(|s| s.is_down) => {
-                // Whatever it asked, it is not to blame.
-                let wait = backoff(1, rng).unwrap_or_default();
-                Next::Again(Step { not_before: now + wait, avoid: Some(egress), ..self.step() })
-            }
-            (CallEnd::TimedOut, ..) => {
-                self.note_silence(silence);
-                self.failed("timed_out", detail, egress, rng, now)
-            }
-            (CallEnd::Unreachable, ..) => {
-                self.note_silence(silence);
-                self.failed("unreachable", detail, egress, rng, now)
-            }
+            (CallEnd::TimedOut, ..) => self.unserved("timed_out", detail, egress, silence, rng, now),
+            (CallEnd::Unreachable, ..) => self.unserved("unreachable", detail, egress, silence, rng, now),
             (CallEnd::Reset | CallEnd::NotSent, ..) => self.failed("unreachable", detail, egress, rng, now),
         }
     }
@@ -262,6 +258,25 @@ impl Job {
         self.refused_by.retain(|(by, _)| *by != egress);
         self.refused_by.push((egress, now));
         self.refused_by.iter().filter(|(by, since)| answers(*by, *since)).count()
+    }
+
+    /// It answered nobody, or said that it cannot: a failure unless it is known to be down.
+    fn unserved(
+        &mut self,
+        code: &str,
+        detail: String,
+        egress: EgressId,
+        silence: Option<Silence>,
+        rng: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Next {
+        if silence.is_some_and(|silence| silence.is_down) {
+            // Whatever was asked, it is not to blame.
+            let wait = backoff(1, rng).unwrap_or_default();
+            return Next::Again(Step { not_before: now + wait, avoid: Some(egress), ..self.step() });
+        }
+        self.note_silence(silence);
+        self.failed(code, detail, egress, rng, now)
     }
 
     /// This failure is taken back if the service turns out to be down.
@@ -329,6 +344,8 @@ pub(crate) fn settlement(judged: &Judged) -> Settlement {
         (CallEnd::Withdrawn, _) => Settlement::Withdrawn,
         (CallEnd::NotSent, _) => Settlement::NotSent,
         (CallEnd::TimedOut | CallEnd::Unreachable, _) => Settlement::Unanswered,
+        // Charged the same, and it counts towards an outage: the next egress would hear no more.
+        (_, Some(Verdict::Unavailable)) => Settlement::Unanswered,
         (_, Some(Verdict::Refused { wait })) => Settlement::Refused { named: *wait },
         (_, Some(Verdict::Blocked)) => Settlement::Refused { named: None },
         _ => Settlement::Answered,
@@ -344,6 +361,8 @@ pub(crate) fn outcome(judged: &Judged) -> AttemptOutcome {
         (CallEnd::TooLong, _) => AttemptOutcome::BadAnswer,
         (_, Some(Verdict::Refused { .. })) => AttemptOutcome::Refused,
         (_, Some(Verdict::Blocked)) => AttemptOutcome::Blocked,
+        (_, Some(Verdict::Unavailable)) => AttemptOutcome::Unavailable,
+        (_, Some(Verdict::Retired)) => AttemptOutcome::Retired,
         (CallEnd::Reset, Some(Verdict::Empty | Verdict::Nonsense | Verdict::Failed) | None) => {
             AttemptOutcome::Unreachable
         }
@@ -368,8 +387,16 @@ pub(crate) fn answer_outcome(verdict: &Verdict) -> Option<AnswerOutcome> {
         Verdict::NotFound => Some(AnswerOutcome::NotFound),
         Verdict::Reserved => Some(AnswerOutcome::Reserved),
         Verdict::Invalid => Some(AnswerOutcome::Invalid),
-        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Empty | Verdict::Failed => None,
+        Verdict::Refused { .. } | Verdict::Blocked | Verdict::Retired | Verdict::Unavailable => None,
+        Verdict::Empty | Verdict::Failed => None,
     }
+}
+
+fn retired(service: &str) -> String {
+    format!(
+        "`{service}` says that whois is gone, there or for this zone; ask the registry's RDAP server, \
+         a service with protocol = \"http\", and take the zone from `{service}`"
+    )
 }
 
 pub(crate) fn error(code: &str, detail: impl Into<String>) -> JobError {
@@ -483,6 +510,30 @@ mod tests {
         }
         let last = after(&mut job, judged(CallEnd::Unreachable, None), 3, false);
         assert!(matches!(last, Next::Failed(e) if e.code == "unreachable"));
+    }
+
+    #[test]
+    fn a_retired_service_fails_the_job_at_once_and_says_what_to_ask_instead() {
+        let retired = || judged(CallEnd::Answered, Some(Verdict::Retired));
+        assert_eq!(outcome(&retired()), AttemptOutcome::Retired);
+        assert_eq!(settlement(&retired()), Settlement::Answered, "the remote counted it");
+        assert!(
+            matches!(after(&mut job(), retired(), 0, true), Next::Failed(e) if e.code == "retired" && e.detail.contains("`s`") && e.detail.contains("RDAP"))
+        );
+    }
+
+    #[test]
+    fn a_service_that_can_answer_nobody_is_tried_like_a_silent_one() {
+        let mut job = job();
+        let unavailable = || judged(CallEnd::Answered, Some(Verdict::Unavailable));
+        assert_eq!(outcome(&unavailable()), AttemptOutcome::Unavailable);
+        assert_eq!(settlement(&unavailable()), Settlement::Unanswered);
+        for egress in 0..3 {
+            let next = after(&mut job, unavailable(), egress, true);
+            assert!(matches!(next, Next::Again(step) if step.avoid == Some(EgressId(egress))));
+        }
+        let last = after(&mut job, unavailable(), 3, true);
+        assert!(matches!(last, Next::Failed(e) if e.code == "unavailable" && e.detail.contains("`s`")));
     }
 
     #[test]

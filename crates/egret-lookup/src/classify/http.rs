@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{JUDGED_MAX, Reply, Verdict, applies};
 use crate::answer::read_anyhow;
 use crate::headers::Told;
-use crate::lexicon::{self, Senses};
+use crate::lexicon::{Lexicon, Sense, Senses};
 use crate::service::Service;
 use crate::wait;
 
@@ -29,7 +29,11 @@ pub fn classify_http(service: &Service, status: Option<u16>, told: &Told, reply:
         Some(429) => refused(),
         Some(503) if told.has_retry_after => refused(),
         Some(403) if is_for_good(&text) => Verdict::Blocked,
-        Some(403) if said(&text).any(|(_, senses)| senses.limited) => refused(),
+        Some(403)
+            if said(&text).any(|(_, senses)| senses.has(Sense::Limited) || senses.has(Sense::Later)) =>
+        {
+            refused()
+        }
         // What follows counts only if it came whole.
         _ if was_reset => Verdict::Failed,
         Some(200..400) => Verdict::Found,
@@ -41,7 +45,7 @@ pub fn classify_http(service: &Service, status: Option<u16>, told: &Told, reply:
 
 /// Only explicit words make a refusal a final one.
 fn is_for_good(text: &str) -> bool {
-    said(text).any(|(_, senses)| senses.forever && (senses.denied || senses.limited))
+    said(text).any(|(_, senses)| senses.refuses_for_good())
 }
 
 fn named_wait(text: &str) -> Option<Duration> {
@@ -54,7 +58,7 @@ fn said(text: &str) -> impl Iterator<Item = (String, Senses)> {
     let short = pieces.filter(|piece| !piece.is_empty() && piece.len() <= PIECE_MAX).take(PIECES_MAX);
     short.map(|piece| {
         let words = in_words(piece);
-        let senses = lexicon::senses(&words);
+        let senses = Lexicon::whole().senses(&words);
         (words, senses)
     })
 }

@@ -59,7 +59,6 @@ fn refusals_are_heard_in_many_words() {
             "Query throttled",
             "Server is too busy now, try again later",
             "You have no remaining queries; no more queries allowed",
-            "Sorry, the database is down. Please wait a while and try again.",
             "query_status: 440 Request Denied due to rate",
             "Connection refused",
             "Query limit exceeded:",
@@ -100,6 +99,82 @@ fn a_door_shut_for_good_is_no_refusal() {
 }
 
 #[test]
+fn an_outage_is_everybodys() {
+    check_lines(
+        Verdict::Unavailable,
+        &[
+            "Sorry, the database is down. Please wait a while and try again.",
+            "Service temporarily unavailable",
+            "The system is currently undergoing scheduled maintenance, please try again later.",
+            "Internal server error",
+            "ERROR:100: internal software error",
+            "Could not connect to the registry database",
+            "Connection to backend failed",
+            "Lookup for a.test can temporarily not be answered.",
+            "We are experiencing technical difficulties.",
+            "503 Service Unavailable",
+            "Unable to process your request",
+            "Der Dienst ist wegen Wartungsarbeiten nicht erreichbar.",
+            "Service temporairement indisponible",
+            "El servicio no está disponible en este momento.",
+            "Сервис временно недоступен",
+            "サーバはメンテナンス中です",
+        ],
+    );
+    assert_ne!(judge("% The whois service will be down for maintenance on Sunday.\n"), Verdict::Unavailable);
+    assert_eq!(judge("Domain: a.test\nStatus: unavailable\n"), Verdict::Reserved);
+}
+
+#[test]
+fn a_service_that_says_it_is_gone_has_retired() {
+    check_lines(
+        Verdict::Retired,
+        &[
+            "TLD is not supported.",
+            "This zone is no longer served here",
+            "The whois service on port 43 has been discontinued.",
+            "WHOIS is no longer available for this registry.",
+            "We no longer provide whois. Please use RDAP.",
+            "Please use RDAP instead",
+            "Port 43 was switched off; use our RDAP service at https://rdap.test/",
+            "This server has been decommissioned",
+        ],
+    );
+    assert_eq!(
+        judge("No match for a.test\n\nPlease use RDAP for more than that.\n"),
+        Verdict::NotFound,
+        "advice beside an answer retires nothing"
+    );
+    assert_eq!(judge("The whois service will be discontinued in 2030.\nNo match.\n"), Verdict::NotFound);
+    assert_eq!(judge("Whois was discontinued.\nNot found.\n"), Verdict::Retired, "and nothing is free there");
+}
+
+#[test]
+fn what_one_server_says_is_known_of_that_server_only() {
+    let said = "query_status: 440 Nope\n";
+    let at = |host: &str| {
+        let service = service(Vec::new()).with_host(host);
+        classify(&service, Reply::Answer(said.as_bytes()))
+    };
+    assert_eq!(at("WHOIS.SRS.net.nz."), refused(None));
+    assert_ne!(at("whois.test"), refused(None));
+    let strangers = BTreeSet::from(["whois.srs.net.nz".to_owned()]);
+    let without = Classifier::without(strangers, &BTreeSet::new());
+    let known = service(Vec::new()).with_host("whois.srs.net.nz");
+    assert_ne!(without.judge(&known, Reply::Answer(said.as_bytes())), refused(None));
+}
+
+#[test]
+fn wording_left_out_is_not_heard() {
+    let said = "Looup quota exceeded\n";
+    let service = service(Vec::new());
+    let heard = wordings(&service, said.as_bytes());
+    assert!(heard.iter().any(|wording| wording.to_string().contains("MEASURE")), "{heard:?}");
+    let without = Classifier::without(BTreeSet::new(), &heard);
+    assert_eq!(without.judge(&service, Reply::Answer(said.as_bytes())), Verdict::Nonsense);
+}
+
+#[test]
 fn policy_is_no_refusal() {
     check_lines(
         Verdict::Nonsense,
@@ -122,7 +197,16 @@ fn a_full_record_beats_a_word_of_refusal() {
     let record = "Domain Name: TOO-MANY-REQUESTS.TEST\nRegistrar: Rate Limit Exceeded Ltd\n\
                   Creation Date: 2001-02-03\nName Server: NS1.EXAMPLE.TEST\nRemarks: access denied\n";
     assert_eq!(judge(record), Verdict::Found);
-    assert_eq!(judge(&format!("% Quota exceeded: contact data left out.\n{record}")), Verdict::Found);
+    assert_eq!(judge(&format!("% Quota exceeded, see our site.\n{record}")), Verdict::Found);
+}
+
+#[test]
+fn what_a_limit_left_of_a_record_is_a_refusal() {
+    let record = "domain: a.test\nowner: Example\ncountry: ZZ\nnserver: ns1.a.test\n";
+    let reduced = |said: &str| judge(&format!("% {said}\n\n{record}"));
+    assert_eq!(reduced("Query limit exceeded: contact data left out."), refused(None));
+    assert_eq!(reduced("Too many queries today. Partial answer."), refused(Some(86_400)));
+    assert_eq!(reduced("Contact data left out, as the law demands."), Verdict::Found);
 }
 
 #[test]
@@ -181,7 +265,7 @@ fn reserved_and_invalid_are_outcomes_of_their_own() {
             "Invalid query",
             "Malformed request",
             "example.test is not a valid domain name",
-            "TLD is not supported.",
+            "This type of query is not supported",
         ],
     );
 }

@@ -17,10 +17,18 @@ fn staffed() -> (Stage, mpsc::Receiver<Outgoing>) {
 
 /// Some time later whatever is granted ends so: the jobs that were asked for.
 fn round(stage: &mut Stage, frames: &mut mpsc::Receiver<Outgoing>, end: CallEnd) -> Vec<u64> {
+    judged_round(stage, frames, end, Some(Verdict::Empty).filter(|_| end == CallEnd::Answered))
+}
+
+fn judged_round(
+    stage: &mut Stage,
+    frames: &mut mpsc::Receiver<Outgoing>,
+    end: CallEnd,
+    verdict: Option<Verdict>,
+) -> Vec<u64> {
     stage.now = stage.now + LATER;
     stage.turn();
     let attempts: Vec<Attempt> = granted(frames).iter().map(|grant| grant.attempt).collect();
-    let verdict = Some(Verdict::Empty).filter(|_| end == CallEnd::Answered);
     let judged = |attempt: &Attempt| {
         let report = report(*attempt, end);
         Judged { report, verdict, answer: None, onward: None, left: None }
@@ -79,4 +87,32 @@ async fn silence_that_an_answer_ends_uses_up_tries() {
         assert!(tries <= 2, "two of four were spent");
     }
     assert_eq!(tries, 2);
+}
+
+#[tokio::test]
+async fn a_service_that_says_it_can_answer_nobody_is_down_like_a_silent_one() {
+    let (mut stage, mut frames) = staffed();
+    stage.submit(1..=2);
+    let unavailable = |stage: &mut Stage, frames: &mut mpsc::Receiver<Outgoing>| {
+        judged_round(stage, frames, CallEnd::Answered, Some(Verdict::Unavailable))
+    };
+    for _ in 0..3 {
+        assert!(!is_down(&stage));
+        assert_eq!(unavailable(&mut stage, &mut frames).len(), 2);
+    }
+    assert!(is_down(&stage), "six calls, three of each job");
+    for _ in 0..12 {
+        assert_eq!(unavailable(&mut stage, &mut frames).len(), 1, "one trial, and it costs no tries");
+    }
+    assert!(stage.drive.ending.is_empty());
+    round(&mut stage, &mut frames, CallEnd::Answered);
+    assert!(!is_down(&stage));
+}
+
+#[tokio::test]
+async fn a_retired_service_ends_its_job_and_is_not_down() {
+    let (mut stage, mut frames) = staffed();
+    stage.submit(1..=1);
+    assert_eq!(judged_round(&mut stage, &mut frames, CallEnd::Answered, Some(Verdict::Retired)), [1]);
+    assert!(!is_down(&stage) && stage.drive.ending.contains_key(&JobId(1)));
 }
