@@ -177,13 +177,14 @@ impl Lexicon {
     pub(crate) fn senses(&self, statement: &str) -> Senses {
         let heard = self.families.matches(&plain(statement));
         let mut senses = Senses::default();
-        let [mut is_hypothetical, mut is_ordered, mut is_announced] = [false; 3];
+        let [mut is_hypothetical, mut is_ordered, mut is_announced, mut is_passing] = [false; 4];
         for at in &heard {
             match FAMILIES[at].0 {
                 Family::Says(sense) => senses.add(sense),
                 Family::Hypothetical => is_hypothetical = true,
                 Family::Ordered => is_ordered = true,
                 Family::Announced => is_announced = true,
+                Family::Passing => is_passing = true,
             }
         }
         if is_hypothetical && !is_ordered {
@@ -192,6 +193,9 @@ impl Lexicon {
         }
         if is_announced {
             senses.remove(&[Sense::Down, Sense::Gone]);
+        }
+        if is_passing {
+            senses.remove(&[Sense::Gone]);
         }
         if senses.has(Sense::Timed) {
             senses.remove(&[Sense::Forever]);
@@ -211,7 +215,7 @@ pub(crate) fn wordings(statement: &str) -> impl Iterator<Item = Wording> {
         RegexSet::new(each).expect("the patterns are constants, compiled in every test")
     });
     let takes_away = |at: &usize| match all()[*at].0 {
-        Place::Family(family) => matches!(FAMILIES[family].0, Family::Hypothetical | Family::Announced),
+        Place::Family(family) => !matches!(FAMILIES[family].0, Family::Says(_) | Family::Ordered),
         Place::Class(_) => false,
     };
     EACH.matches(&plain(statement)).into_iter().filter(move |at| !takes_away(at)).map(Wording)

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::service::Protocol;
 
+mod wording;
+
 const LEGAL: &str = "\
 % Terms of use. By submitting a query you agree that you will use this data only for\n\
 % lawful purposes. The registry may throttle clients, and too many requests or\n\

@@ -5,14 +5,20 @@ pub(super) const ANNOUNCED: &[&str] = &[
     r"\b(?:will|going to|(?:is|are|about) to be|scheduled (?:to|for)|planned|plan(?:s)? to|intend\w*|shall|may|might|if|when|could be|can be)\b",
 ];
 
+/// It passes: nothing is gone for good.
+pub(super) const PASSING: &[&str] =
+    &[r"\btemporar|\bmaint[aei]+n[ae]nce\b|\bagain\b|\blater\b|\bfor now\b|\bat (?:the|this) moment\b"];
+
 /// This service, or this zone at it, is gone.
 pub(super) const GONE: &[&str] = &[
     r"\b(?:tlds?|zones?|extensions?|top[- ]level[- ]domains?|suffix(?:es)?)\b.*\b(?:not|no longer|isn't|aren't) (?:\w+ )?(?:supported|served|available|handled|operated|hosted|managed)\b",
     r"\b(?:unsupported|unserved|retired) (?:tld|zone|extension|top[- ]level[- ]domain|suffix)\b",
-    r"\b(?:SERVICE|interface)\b.*\b(?:discontinued|decommissioned|retired|sunset(?:ted)?|switched off|turned off|ceased|withdrawn|phased out|obsolete|shut ?down permanently|permanently (?:\w+ )?(?:closed|disabled|unavailable|shut ?down))\b",
+    r"\b(?:SERVICE|interface)\b.*\b(?:discontinued|decommissioned|retired|sunset(?:ted)?|switched off|turned off|ceased|withdrawn|phased out|obsolete|(?:been|was|were|is) (?:\w+ )?shut ?down|permanently (?:\w+ )?(?:closed|disabled|unavailable|shut ?down))\b",
     r"\b(?:SERVICE|interface)\b.*\b(?:been|was|were|is|are) (?:\w+ )?(?:terminated|superseded|replaced by|abolished|removed|ended)\b",
     r"\b(?:SERVICE|interface)\b.*\bno longer (?:be )?(?:available|supported|offered|provided|operat\w*|maintained|in (?:use|service|operation)|active|respond\w*|accept\w*|exist\w*|answer\w*|accessible|running)\b",
     r"\bno longer (?:be )?(?:provid\w*|offer\w*|support\w*|operat\w*|maintain\w*|answer\w*|run\w*)\b.*\b(?:whois|port[- ]?43)\b",
+    r"\bno (?:whois|port[- ]?43) (?:service|server)\b|\bnot (?:the )?authoritative (?:\w+ )?for (?:\W|this tld|the tld|this zone|this extension)",
+    r"\b(?:SERVICE)\b.*\b(?:not|n't|no longer) (?:serve|host|support|handle|manage|operate|carry)s? (?:the |this )?(?:[.*]|tld|zone|extension|top[- ]level)",
     r"\bdiscontinued\b.*\b(?:whois|port[- ]?43)\b|\bend of (?:life|service)\b|\b(?:dienst|service|servicio|servizio|servi[çc]o)\b.*(?:eingestellt|abgeschaltet|supprim|arr[êe]t[ée]|descontinuad|dado de baja|desativad|dismess)",
     r"(?:сервис|служба|услуга|сервер)\b.*(?:отключ[её]н|прекращ|закрыт)|(?:服务|服務)已?(?:停止|终止|終止|关闭|關閉|下线)|サービス.*終了|서비스.*종료",
 ];
@@ -37,6 +43,9 @@ pub(super) const DOWN: &[&str] = &[
     r"\b(?:connection|access|link) to (?:\w+ ){0,3}(?:SERVICE)\b.*\b(?:failed|lost|refused|timed out|broken)\b|\b(?:database|db|sql|ldap|back[- ]?end)\b.*\b(?:connection|connect)\b.*\b(?:failed|error|refused|lost|timed out)\b",
     r"\b(?:technical|server|system|database|network) (?:difficult\w+|problems?|issues?|outage)\b|\bexperiencing (?:\w+ )?(?:difficult\w+|problems?|issues|an? outage)\b|\b(?:our|the) (?:\w+ )?(?:servers?|systems?) (?:have|has) (?:\w+ )?(?:crashed|failed)\b",
     r"\b(?:CALL) (?:could not|cannot|can not|can't) be (?:\w+ )?(?:processed|answered|completed|served|performed|handled)\b|\b(?:unable|failed) to (?:process|answer|complete|serve|handle) (?:\w+ )?(?:CALL)\b",
+    r"\berrors? (?:\w+ )?(?:occurr?ed|while|during)\b|^\W*(?:error\W*)?(?:CALL )?(?:failed|time-?out|timed out|failure)\W*$|\bout of memory\b",
+    r"\b(?:SERVICE)\b.*\bbeing (?:updated|upgraded|rebuilt|reloaded|migrated|restarted|restored|moved)\b|\bno (?:\w+ )?(?:servers?|back[- ]?ends?|workers?) (?:is |are )?available\b",
+    r"\bsqlstate\b|exception\b|\btraceback\b|\bstack ?trace\b|\bora-\d|\bsegmentation fault\b",
     r"\b(?:bad gateway|gateway time-?out|query timed out|database timeout)\b|\berror\W*100\b",
     // German, Dutch, French, Spanish, Portuguese, Italian.
     r"\bwartung|\bnicht (?:erreichbar|betriebsbereit)\b|\bvor.{1,2}bergehend nicht\b|\bonderhoud\b|\bstoring\b|\bbuiten (?:gebruik|werking)\b|\bunderh[åa]ll\b|\bvedligehold|\bhuolto",
@@ -54,7 +63,7 @@ pub(super) const NOT_FOUND: &[&str] = &[
     r"\b(?:not|n't|never) (?:been )?(?:found|registered|exist\w*|delegated|assigned|allocated|in use|available in|in (?:our|the) \w*database)\b",
     r"\b(?:not|n't) (?:be )?(?:find|found)\b|\b(?:not|n't) have any (?:data|record|information|match)|\breturned (?:0|no) (?:object|result|record)",
     r"\bno (?:match\w*|objects?|entry|entries|records?|data|information|results?|domains?)(?: \w+){0,3} (?:found|exists?|match\w*|available)\b",
-    r"\b(?:is|are|appears to be|currently|still|status:?) (?:free|available)(?: for | to |\W*$)",
+    r"\b(?:is|are|appears to be|currently|still|status:?) (?:free|available)(?: for (?:\w+ ){0,2}(?:regist|purchas|sale|order|appl|delegat|new)\w*| to (?:\w+ ){0,2}(?:regist|purchas|buy|order|be|appl)\w*|\W*$)",
     r"\bno existe\b|\bno se encuentra|\bno se encontr|\bno encontrad|\bn[ãa]o (?:foi )?encontrad|\bnicht (?:gefunden|registriert|vergeben)|\bnon trouv|\bintrouvable|\baucun|не (?:найден|зарегистрир)",
 ];
 

@@ -11,8 +11,11 @@ pub(super) const HYPOTHETICAL: &[&str] = &[
     r"\bexcessive\b.*\b(?:is|are) (?:not|forbidden|blocked|strictly)\b",
 ];
 
-/// An order to wait is a refusal, although it says `must`.
-pub(super) const ORDERED: &[&str] = &[r"\b(?:must|should|have to) (?:now |please )?(?:wait|slow)\b"];
+/// An order to wait is a refusal, although it says `must`; so is what is prohibited to us alone.
+pub(super) const ORDERED: &[&str] = &[
+    r"\b(?:must|should|have to) (?:now |please )?(?:wait|slow)\b",
+    r"\byour (?:\w+ )?(?:US)\b.*\b(?:is|are|been|was) (?:\w+ )?prohibited\b",
+];
 
 /// We asked too much.
 pub(super) const LIMITED: &[&str] = &[
@@ -21,7 +24,9 @@ pub(super) const LIMITED: &[&str] = &[
     r"\b(?:too|so) m[any]{2,4}\b.*\b(?:CALL|access\w*)\b|\btoo (?:much|frequent\w*)\b.*\b(?:CALL|access\w*)\b",
     r"\b(?:CALL|access\w*|ask\w*)\b.*\btoo (?:many|much|frequent\w*|fast|quick\w*|often|soon|rapid\w*|hard)\b",
     r"\btoo (?:fast|quickly|often|frequently|rapidly|soon)\W*$",
-    r"\b(?:interval|frequency|gap|pause|delay|period)\b.*\btoo (?:short|small|brief|high|low)\b",
+    r"\b(?:interval|frequency|gap|pause|delay|period|rate|volume)\b.*\btoo (?:short|small|brief|high|low|big|large)\b|\btoo (?:high|big|large) (?:a )?(?:rate|volume|number|frequency)\b",
+    r"\b(?:reduce|lower|decrease|limit) (?:your|the) (?:\w+ ){0,2}(?:rate|frequency|speed|number|volume|CALL)\b",
+    r"\brate[- ]?limit\w* (?:is |was |has been |now )*(?:in effect|active|activated|triggered|engaged|on)\b",
     r"\bmore than \w+ CALL\b.*\b(?:today|already|received|sent|made|from)\b|\b(?:made|sent|used|performed|issued) (?:up )?(?:all|more than|over)\b.*\bCALL\b",
     r"\bexcess(?:ive)?\b.*\b(?:CALL|use|usage|traffic|access\w*|activity|number)\b|\b(?:usage|traffic|activity) (?:is |was )?excessive\b",
     r"\b(?:abus\w+|abnormal \w+|unusual \w+|suspicious \w+|flood\w*|overuse|overload) (?:has been |have been |was |is )?(?:detected|noticed|observed)\b",
@@ -30,9 +35,10 @@ pub(super) const LIMITED: &[&str] = &[
     r"^(?:\W|error|err|status|sorry|\d)*(?:(?:CALL|rate|ip|whois|daily|hourly) ?-?)?(?:limit(?:ed|ing|ation)?|throttled|throttling|quota)\W*$",
     r"\bslow(?:ing)? (?:it )?down\b|\bgrace period\b|\baccess control limit\b|\blimit violation\b",
     r"\b(?:out of|without|no) (?:\w+ )?(?:quota|credits?|tokens)\b|\bquota (?:is |was |has )?(?:been )?(?:full|empty|finished|spent|gone|zero)\b",
-    r"\b(?:no (?:more |remaining |further |additional )*|0 )CALL (?:are |is )?(?:allowed|left|remaining|possible|permitted|accepted)\b|\b(?:CALL|quota|limit)\b.*\b(?:remaining|left)\W+0\b",
+    r"\b(?:no (?:more |remaining |further |additional )*|0 )CALL (?:are |is )?(?:allowed|left|remaining|possible|permitted|accepted)\b|\b(?:CALL|quota|limit)\b.*\b(?:(?:remaining|left)\W+0|0 (?:remaining|left))\b",
     r"\bCALL (?:(?:is|was|were|has been|have been) )?(?:temporarily )?(?:denied|refused|rejected|dropped|ignored|throttled|limited)\b",
     r"\bat least \w+[- ]?(?:second|minute)s?\b|\bonly \w+ CALL (?:is |are )?(?:allowed|permitted|possible|per|every|in|within)\b",
+    r"\b(?:only|just|maximum|max)\b.*\b(?:once|one|1)\b.*\b(?:per|every|each|a|in)\b.*\b(?:second|minute|hour|day)s?\b|^\W*(?:one|1) CALL (?:per|every|each|in)\b",
     r"\b(?:error|err|code|status|http(?:/\d\.\d)?)\W*(?:201|306|429)\b|^\W*429\b",
     r"\breplenish|\bcool(?:ing)?[- ]?(?:down|off)\b|\bback(?:ing)? off\b",
     r"\b(?:daily|hourly|monthly|per[- ]day|per[- ]hour|per[- ]ip|per[- ]minute) (?:\w+ )?(?:limit|quota|allowance|maximum)(?: for \w+ \w+)?(?: is|:)? (?:\d+|used|spent|over|full)",
@@ -58,7 +64,7 @@ pub(super) const LIMITED: &[&str] = &[
 /// We are asked to come again, whatever the reason.
 pub(super) const LATER: &[&str] = &[
     r"\b(?:wait|try|retry|come back|reconnect|repeat|resubmit|resend)\b.*\b(?:again|later|after|before|in|for|until)\b",
-    r"\b(?:wait|sleep) \d|\bretry[- ]after\b|\b(?:SERVICE) (?:is |are )?(?:\w+ )?(?:busy|overload\w*)\b",
+    r"\bplease (?:do )?wait\b|\b(?:wait|sleep) \d|\bretry[- ]after\b|\b(?:SERVICE) (?:is |are )?(?:\w+ )?(?:busy|overload\w*)\b",
     r"\bbitte (?:sp.{1,2}ter|warten)|\bsp.{1,2}ter (?:erneut|noch ?mal|wieder)|\br.{1,2}essayer\b|\bplus tard\b|\bm[áa]s tarde\b|\bmais tarde\b|\bpi[ùu] tardi\b|\bintente (?:de nuevo|nuevamente)|\btente novamente\b|\briprova",
     r"(?:попробуйте|повторите|спробуйте)\b.*(?:позже|позднее|пізніше|через)|\bsp[óo]buj.*p[óo][źz]niej|\bpozd[ěe]ji\b|\blater opnieuw\b|\bopnieuw\b|\bdaha sonra\b|\bk[ée]s[őo]bb\b",
     r"稍后|稍後|しばらく|時間をおいて|後ほど|잠시 후|나중에|l[ầa]n n[ữu]a sau|\bcoba lagi\b",
@@ -67,13 +73,15 @@ pub(super) const LATER: &[&str] = &[
 /// We are not let in.
 pub(super) const DENIED: &[&str] = &[
     r"\b(?:CALL|access|permission|service|connecting|querying)\b.*\bSHUT\b",
-    r"\byou(?:r? \w+)? (?:are|is|have been|has been|were|was|have)\b.*\b(?:SHUT|(?:not|un)[- ]?authori[sz]ed|blacklisted|restricted)\b",
-    r"\bUS\b.*\b(?:blocked|banned|denied|blacklisted|(?:not|un)[- ]?authori[sz]ed|restricted|barred|(?:black|block|deny)[- ]?listed)\b",
+    r"\byou(?:r (?:\w+ )?\w+)? (?:are|is|have been|has been|were|was|have)\b.*\b(?:SHUT|(?:not|un)[- ]?authori[sz]ed|blacklisted|restricted)\b",
+    r"\bUS\b.*\b(?:blocked|banned|denied|blacklisted|(?:not|un)[- ]?authori[sz]ed|(?:black|block|deny)[- ]?listed)\b",
     r"\bUS\b.*\b(?:on|in) (?:the|our|a|an)\b.*\b(?:block|black|deny|ban)(?:ed)?[- ]?list\b|\b(?:block|black)[- ]?listed\b",
     r"\b(?:not|n't) (?:\w+ ){0,3}(?:white|allow)[- ]?list|\bonly (?:\w+ )?(?:white|allow)[- ]?listed\b",
-    r"\b(?:unauthori[sz]ed|forbidden|denied|blocked|banned) (?:CALL|ips?|address|host|client|access|user)\b|\b(?:been|temporarily|is) restricted\b",
+    r"\b(?:unauthori[sz]ed|forbidden|denied|blocked|banned) (?:CALL|ips?|address|host|client|access|user)\b|\b(?:been|temporarily) restricted\b|\baccess (?:to .*)?(?:is|was) restricted\b",
+    r"\b(?:service|access|server|whois)\b.*\b(?:is|are) (?:restricted|limited|only \w+) (?:to|for)\b.*\b(?:registrars|members|customers|partners|subscribers|clients)\b",
+    r"\b(?:service|access|server|whois)\b.*\b(?:is|are) (?:available|accessible|open)\b.*\b(?:registrars|members|customers|partners|subscribers|clients) only\b",
     r"\b(?:not|n't) have (?:\w+ )?(?:permission|access|authori[sz]ation|the right)\b|\b(?:insufficient|no|lack\w*|without|missing) (?:\w+ )?(?:permissions?|privileges?|authori[sz]ation)\b",
-    r"^\W*(?:error\W*)?(?:\d+ )?(?:access |permission )?(?:denied|forbidden|refused|banned|blocked by \w+)\W*$",
+    r"^\W*(?:error\W*)?(?:\d+ )?(?:access |permission )?(?:denied|forbidden|refused|banned|(?:not |un)authori[sz]ed|blocked by \w+)\W*$|\b(?:US)\b.*\bprohibited\b",
     r"\bzugriff\b.*(?:verweigert|gesperrt|blockiert)|\bacc[èe]s\b.*(?:refus|interdit|bloqu)|\bacc?es[so]o?\b.*(?:denegad|negad|negat|bloquead|prohibid|proibid|bloccat|vietat)",
     r"доступ\w*.*(?:запрещ|ограничен|заблокирован|закрыт|заборонен|обмежен)|\bodmowa dost|\bdost[ęe]p\w* .*(?:zablok|zabron)|p[řr][íi]stup .*(?:ode[pm]|zak[áa]z)|\btoegang\b.*(?:geweigerd|geblokkeerd)|eri[şs]im.*engel",
     r"(?:拒绝|禁止)(?:访问|连接|查询)|(?:拒絕|禁止)(?:存取|連線|查詢)|(?:访问|訪問).*被?(?:拒绝|拒絕|禁止)|アクセス.*(?:拒否|制限|禁止)|접(?:근|속).*(?:거부|차단|제한)|تم حظر|חסומ|חסום",

@@ -5,7 +5,7 @@
 //! that one automaton reads every text in one pass: no pattern sets `\b` beside another letter.
 
 use super::Sense;
-use super::answers::{ANNOUNCED, DOWN, ELSEWHERE, GONE, INVALID, NOT_FOUND, RESERVED};
+use super::answers::{ANNOUNCED, DOWN, ELSEWHERE, GONE, INVALID, NOT_FOUND, PASSING, RESERVED};
 use super::refusals::{DENIED, FOREVER, HYPOTHETICAL, LATER, LIMITED, MEASURED, ORDERED, REDUCED, TIMED};
 
 /// What a family is for: a sense, or a word that takes one away.
@@ -19,6 +19,8 @@ pub(super) enum Family {
     Ordered,
     /// Speaks of what is to come: no outage, nothing gone yet.
     Announced,
+    /// Passes: nothing is gone for good.
+    Passing,
 }
 
 /// Words that patterns share. Misspellings are real.
@@ -131,10 +133,11 @@ pub(super) const CLASSES: [(&str, &[&str]); 6] = [
 ];
 
 /// The families; their order is that of the patterns of a lexicon.
-pub(super) const FAMILIES: [(Family, &[&str]); 16] = [
+pub(super) const FAMILIES: [(Family, &[&str]); 17] = [
     (Family::Hypothetical, HYPOTHETICAL),
     (Family::Ordered, ORDERED),
     (Family::Announced, ANNOUNCED),
+    (Family::Passing, PASSING),
     (Family::Says(Sense::Limited), LIMITED),
     (Family::Says(Sense::Later), LATER),
     (Family::Says(Sense::Denied), DENIED),
