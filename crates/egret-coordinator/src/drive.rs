@@ -152,8 +152,10 @@ pub(crate) struct Drive {
     finished: VecDeque<Finished>,
     /// Agents with grants to send at the end of the turn.
     granted: BTreeSet<AgentId>,
-    /// When an egress last answered for a service.
+    /// When an egress last got an answer from a service that says something.
     answered: HashMap<(ServiceId, EgressId), Instant>,
+    /// How often since then an egress got nothing where another one was answered.
+    shunned: HashMap<(ServiceId, EgressId), u32>,
     /// Pairs whose ledger changed since the last checkpoint.
     dirty: BTreeSet<(ServiceId, EgressId)>,
     /// How full the budgets of services are while work waits, smoothed.
@@ -242,6 +244,7 @@ impl Drive {
             finished: VecDeque::new(),
             granted: BTreeSet::new(),
             answered: HashMap::new(),
+            shunned: HashMap::new(),
             dirty: BTreeSet::new(),
             utilisation: HashMap::new(),
             usual: forecast::Usual::default(),

@@ -217,6 +217,10 @@ impl Scheduler {
                 });
                 self.recall(service, |_, flight| flight.egress == egress);
             }
+            Event::Shunned { service, egress, times } => {
+                self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.shun(limits, times, now));
+                self.recall(service, |_, flight| flight.egress == egress);
+            }
             Event::Left { service, egress, calls, reset } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| {
                     ledger.limit_to(limits, calls, reset, now);

@@ -54,6 +54,8 @@ pub(crate) struct Job {
     /// The fingerprint of an answer in no known form: the same again, and it is what the service says.
     odd: Option<u64>,
     refused_by: Vec<(EgressId, Instant)>,
+    /// Who got nothing for it, and when: an empty answer, or a connection that was broken off. Each is a failed try.
+    nothing_for: Vec<(EgressId, Instant)>,
 }
 
 /// A report with its meaning.
@@ -117,6 +119,7 @@ impl Job {
             silent: None,
             odd: None,
             refused_by: Vec::new(),
+            nothing_for: Vec::new(),
         }
     }
 
@@ -174,6 +177,11 @@ impl Job {
         }
     }
 
+    /// Egresses that got nothing for it, and when.
+    pub(super) fn got_nothing(&self) -> impl Iterator<Item = (EgressId, Instant)> {
+        self.nothing_for.iter().copied()
+    }
+
     pub(crate) fn note(&mut self, attempt: AttemptView) {
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(1);
@@ -192,6 +200,16 @@ impl Job {
         rng: &mut fastrand::Rng,
         now: Instant,
     ) -> Next {
+        if says_nothing(&judged) {
+            self.nothing_for.retain(|(by, _)| *by != egress);
+            self.nothing_for.push((egress, now));
+            let agreed = self.nothing_for.iter().filter(|(by, since)| answers(*by, *since)).count();
+            if agreed >= HOPELESS {
+                let detail =
+                    format!("{agreed} egresses that are answered other lookups got nothing for this one");
+                return Next::Failed(error("bad_answer", detail));
+            }
+        }
         let Judged { report, verdict, answer, .. } = judged;
         let detail = report.detail.unwrap_or_default();
         match (report.end, verdict, answer) {
@@ -323,6 +341,23 @@ pub(super) fn answer_of(judged: &Judged) -> Option<&Answer> {
     let is_whole = matches!(judged.report.end, CallEnd::Answered | CallEnd::Reset);
     let is_sure = !matches!(judged.verdict, None | Some(Verdict::Nonsense));
     judged.answer.as_ref().filter(|_| is_whole && is_sure)
+}
+
+/// The service said something to the question; refusals, outages and nothing at all are no answers.
+pub(super) fn says_something(judged: &Judged) -> bool {
+    use Verdict::{Found, Invalid, NotFound, Reserved};
+    matches!(judged.report.end, CallEnd::Answered | CallEnd::Reset)
+        && matches!(judged.verdict, Some(Found | NotFound | Reserved | Invalid))
+}
+
+/// It took the call and said nothing: a ban, an outage, or all that it has to say. Other egresses tell.
+fn says_nothing(judged: &Judged) -> bool {
+    use Verdict::{Empty, Failed, Nonsense};
+    match judged.report.end {
+        CallEnd::Answered => matches!(judged.verdict, Some(Empty)),
+        CallEnd::Reset => matches!(judged.verdict, None | Some(Empty | Failed | Nonsense)),
+        _ => false,
+    }
 }
 
 /// Which egresses a flow may use, as it is kept; what cannot be read was checked when it was accepted, and takes any.
@@ -499,6 +534,17 @@ mod tests {
             assert!(matches!(after(&mut job, failed(), egress, true), Next::Again(_)));
         }
         assert!(matches!(after(&mut job, failed(), 3, true), Next::Failed(e) if e.code == "bad_answer"));
+    }
+
+    #[test]
+    fn three_egresses_that_are_answered_others_agree_that_there_is_no_answer() {
+        let nothing = || judged(CallEnd::Reset, Some(Verdict::Empty));
+        let mut job = job();
+        for egress in [0, 0, 1] {
+            assert!(matches!(after(&mut job, nothing(), egress, true), Next::Again(_)));
+        }
+        let agreed = after(&mut job, nothing(), 2, true);
+        assert!(matches!(agreed, Next::Failed(e) if e.code == "bad_answer" && e.detail.starts_with("3 ")));
     }
 
     #[test]

@@ -13,9 +13,13 @@ use egret_wire::api::AttemptView;
 use egret_wire::value::Time;
 
 use super::Drive;
-use super::job::{Judged, Next, Silence, answer_of, outcome, settlement};
+use super::job::{Judged, Next, Silence, answer_of, outcome, says_something, settlement};
 use super::via::Straight;
 use crate::session::Outgoing;
+
+/// How often an egress may get nothing where others are answered before it rests (chosen: a connection breaks by
+/// accident, but rarely twice in a row).
+const ACCIDENTS: u32 = 1;
 
 impl Drive {
     /// Takes the results of one frame.
@@ -88,8 +92,11 @@ impl Drive {
             let length = length.saturating_sub(since).min(LONGEST_NAMED);
             self.scheduler.handle(Event::Late { service, egress, length }, now);
         }
-        if settlement == Settlement::Answered {
+        if says_something(&judged) {
             self.answered.insert((service, egress), now);
+            self.shunned.remove(&(service, egress));
+        }
+        if settlement == Settlement::Answered {
             self.usual.observe(service, took_ms, judged.report.answer.0.len());
         }
         self.strays.remove(&job);
@@ -156,6 +163,11 @@ impl Drive {
             }
         }
         let mut next = open.after(judged, egress, answers, silence, &mut self.rng, now);
+        if matches!(next, Next::Done(_)) {
+            let got_nothing = open.got_nothing().filter(|(by, since)| *by != egress && !answers(*by, *since));
+            let shunned: Vec<EgressId> = got_nothing.map(|(by, _)| by).collect();
+            shunned.into_iter().for_each(|by| self.shun(service, by, now));
+        }
         if let Some(progress) = batch.filter(|_| refused).and_then(|batch| self.batches.get_mut(&batch)) {
             progress.refusals += 1;
         }
@@ -193,6 +205,16 @@ impl Drive {
             }
         }
         false
+    }
+
+    /// An egress got nothing where another one was answered the same question. Once may be an accident.
+    fn shun(&mut self, service: ServiceId, egress: EgressId, now: Instant) {
+        let times = self.shunned.entry((service, egress)).or_insert(0);
+        *times = times.saturating_add(1);
+        if let Some(times) = times.checked_sub(ACCIDENTS).filter(|times| *times > 0) {
+            self.scheduler.handle(Event::Shunned { service, egress, times }, now);
+            self.dirty.insert((service, egress));
+        }
     }
 
     fn attempt_view(&self, service: ServiceId, egress: EgressId, judged: &Judged) -> AttemptView {

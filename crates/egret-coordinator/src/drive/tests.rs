@@ -3,6 +3,7 @@
 mod forecast;
 mod outage;
 mod sharing;
+mod shunned;
 mod stories;
 mod via;
 

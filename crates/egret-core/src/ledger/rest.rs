@@ -53,8 +53,7 @@ impl Ledger {
                 now + named + named / 100 + Duration::from_secs(1)
             }
             None if is_news => {
-                let factor = LADDER.saturating_pow(rest.refusals - 1);
-                let length = limits.cool_down.saturating_mul(factor).min(limits.max_cool_down);
+                let length = unnamed(limits, rest.refusals);
                 now + length + length.mul_f64(0.1 * spread.clamp(0.0, 1.0))
             }
             None => return None,
@@ -70,6 +69,11 @@ impl Ledger {
         let fresh = Rest { began_at: now, until: now, refusals, is_named: false };
         let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
         rest.until = rest.until.max(until);
+    }
+
+    /// Rests as after so many refusals in a row that named no time: the remote said nothing where it answered others.
+    pub fn shun(&mut self, limits: &Limits, times: u32, now: Instant) {
+        self.rest_until(limits, now + unnamed(limits, times), times, now);
     }
 
     /// Ends the rest: a call that was sent at `sent_at`, after it began, was not refused.
@@ -101,6 +105,12 @@ impl Ledger {
     pub fn left(&self, now: Instant) -> Option<(u32, Instant)> {
         self.books.as_ref()?.aside.as_ref()?.left.filter(|(_, until)| *until > now)
     }
+}
+
+/// How long to rest after this many refusals in a row, when none names a time.
+fn unnamed(limits: &Limits, refusals: u32) -> Duration {
+    let factor = LADDER.saturating_pow(refusals.saturating_sub(1));
+    limits.cool_down.saturating_mul(factor).min(limits.max_cool_down)
 }
 
 impl Books {

@@ -222,6 +222,15 @@ pub enum Event {
         /// How long, from now.
         length: Duration,
     },
+    /// The service said nothing to an egress, several times, where it answered others: as good as a refusal.
+    Shunned {
+        /// The service.
+        service: ServiceId,
+        /// The egress.
+        egress: EgressId,
+        /// As if after so many refusals in a row.
+        times: u32,
+    },
     /// The service said how many more calls it takes from this egress, and until when.
     Left {
         /// The service.

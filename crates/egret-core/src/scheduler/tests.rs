@@ -343,6 +343,18 @@ fn what_others_spent_from_an_egress_counts_wherever_its_calls_count_and_a_rest_t
 }
 
 #[test]
+fn an_egress_that_is_answered_nothing_rests_as_after_refusals_in_a_row() {
+    let (mut scheduler, service, egress) =
+        (fleet(1, Terms::sliding(Vec::new()).rules()), SERVICE, EgressId(0));
+    let until = |scheduler: &Scheduler| scheduler.seat(SERVICE, egress).and_then(Ledger::rest);
+    scheduler.handle(Event::Shunned { service, egress, times: 1 }, at(0));
+    let first = until(&scheduler).unwrap();
+    scheduler.handle(Event::Shunned { service, egress, times: 2 }, at(0));
+    let second = until(&scheduler).unwrap();
+    assert_eq!((first.refusals, second.until.since(at(0))), (1, first.until.since(at(0)) * 5));
+}
+
+#[test]
 fn two_addresses_of_a_network_that_are_refused_make_all_of_it_rest_until_one_trial() {
     let mut scheduler = fleet(6, {
         let whole = Scope::Subnet { ipv4_prefix: 22, ipv6_prefix: 48 };
