@@ -100,6 +100,16 @@ mod tests {
 
     fn judged(end: CallEnd, status: u16, headers: &[(&str, &str)], body: &str) -> Judged {
         let service = "[[service]]\nid = \"api\"\nprotocol = \"http\"\naddress = \"https://a.example\"\n";
+        judged_by(service, end, Some(status), headers, body)
+    }
+
+    fn judged_by(
+        service: &str,
+        end: CallEnd,
+        status: Option<u16>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Judged {
         let services = Services::new(Config::parse(service, "egret.toml").unwrap().services, None).unwrap();
         let report = Report {
             attempt: Attempt(1, 1, 1, 1),
@@ -112,7 +122,7 @@ mod tests {
             took_ms: 0,
             since_ms: 0,
             detail: None,
-            status: Some(status),
+            status,
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             ready_in_ms: None,
             head: None,
@@ -132,6 +142,26 @@ mod tests {
             (Some("/b"), Some("text/plain"))
         );
         assert_eq!(judged.report.detail.as_deref(), Some("status 301"));
+    }
+
+    #[test]
+    fn a_whois_answer_is_judged_by_what_is_known_of_the_services_host() {
+        let at = |address: &str, body: &str| {
+            let service =
+                format!("[[service]]\nid = \"api\"\nprotocol = \"whois\"\naddress = \"{address}\"\n");
+            judged_by(&service, CallEnd::Answered, None, &[], body)
+        };
+        let refused = at("whois.srs.net.nz:43", "query_status: 440 Nope\n");
+        assert_eq!(refused.verdict, Some(Verdict::Refused { wait: None }));
+        let elsewhere = at("whois.example:43", "query_status: 440 Nope\n");
+        assert_ne!(elsewhere.verdict, refused.verdict);
+        for (body, want) in [
+            ("TLD is not supported.\n", Verdict::Retired),
+            ("The database is down for maintenance.\n", Verdict::Unavailable),
+        ] {
+            let judged = at("whois.example:43", body);
+            assert_eq!((judged.verdict, judged.answer.is_none()), (Some(want), true));
+        }
     }
 
     #[test]

@@ -64,6 +64,11 @@ fn whois(id: &str, address: &str, charset: Option<&str>) -> Option<ServiceConfig
         Some(label) => service.lookup.clone().with_charset(label).ok()?,
         None => service.lookup.clone(),
     };
+    // Where there are several hosts, what is known of one is no word about the others.
+    let lookup = match address.rsplit_once(':') {
+        Some((host, _)) => lookup.with_host(host),
+        None => lookup,
+    };
     Some(ServiceConfig { address: address.to_owned(), lookup, ..service })
 }
 

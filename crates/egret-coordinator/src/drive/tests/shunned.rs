@@ -62,8 +62,10 @@ fn judged(attempt: Attempt, egress: &str, verdict: Verdict) -> Judged {
         status: None,
         location: None,
         content_type: None,
+        registry: None,
+        incomplete: None,
     });
-    Judged { report, verdict: Some(verdict), answer, left: None }
+    Judged { report, verdict: Some(verdict), answer, onward: None, left: None }
 }
 
 #[tokio::test]
