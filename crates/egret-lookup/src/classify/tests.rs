@@ -359,6 +359,9 @@ fn a_hostile_mebibyte_costs_no_more_than_its_first_64_kib() {
 #[ignore = "a measurement, not a claim"]
 #[allow(clippy::disallowed_methods)]
 fn classify_takes() {
+    let start = Instant::now();
+    judge("Quota exceeded\n");
+    println!("the first answer of a process: {:?}", start.elapsed());
     let record =
         format!("{LEGAL}\nDomain: a.test\nStatus: connect\nRegistrar: B\n>>> Last update: now <<<\n");
     let usual = [("record", record.into_bytes()), ("refusal", b"% Quota exceeded\n".to_vec())];

@@ -39,7 +39,7 @@ pub(super) const LIMITED: &[&str] = &[
     r"\bCALL (?:(?:is|was|were|has been|have been) )?(?:temporarily )?(?:denied|refused|rejected|dropped|ignored|throttled|limited)\b",
     r"\bat least \w+[- ]?(?:second|minute)s?\b|\bonly \w+ CALL (?:is |are )?(?:allowed|permitted|possible|per|every|in|within)\b",
     r"\b(?:only|just|maximum|max)\b.*\b(?:once|one|1)\b.*\b(?:per|every|each|a|in)\b.*\b(?:second|minute|hour|day)s?\b|^\W*(?:one|1) CALL (?:per|every|each|in)\b",
-    r"\b(?:error|err|code|status|http(?:/\d\.\d)?)\W*(?:201|306|429)\b|^\W*429\b",
+    r"\berror\W*(?:201|306)\b|\b(?:error|err|code|status|http(?:/\d\.\d)?)\W*429\b|^\W*429\b",
     r"\breplenish|\bcool(?:ing)?[- ]?(?:down|off)\b|\bback(?:ing)? off\b",
     r"\b(?:daily|hourly|monthly|per[- ]day|per[- ]hour|per[- ]ip|per[- ]minute) (?:\w+ )?(?:limit|quota|allowance|maximum)(?: for \w+ \w+)?(?: is|:)? (?:\d+|used|spent|over|full)",
     // German, Dutch, the Nordic languages.

@@ -126,7 +126,6 @@ pub(super) const CLASSES: [(&str, &[&str]); 6] = [
             r"systems?",
             r"back[- ]?end",
             r"registry",
-            r"host",
             r"lookups?",
         ],
     ),
