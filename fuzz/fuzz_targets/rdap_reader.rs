@@ -1,0 +1,7 @@
+//! Throws bytes at the reader of RDAP's JSON; `readers::Rdap` says what has to hold.
+#![no_main]
+
+use egret_fuzz::memory::probe;
+use egret_fuzz::readers::Rdap;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| probe::<Rdap>(data));

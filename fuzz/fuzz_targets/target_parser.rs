@@ -1,0 +1,7 @@
+//! Throws bytes at the parser of targets and the plan made of them; `readers::Targets` says what has to hold.
+#![no_main]
+
+use egret_fuzz::memory::probe;
+use egret_fuzz::readers::Targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| probe::<Targets>(data));
