@@ -20,6 +20,11 @@ use serde::Serialize;
 pub use rdap::{RdapError, read_rdap};
 pub use whois::read_whois;
 
+/// More statuses, hosts or dates than this are not kept (chosen; the root's registries allow 13 hosts).
+const LIST_MAX: usize = 64;
+/// More addresses of one host than this are not kept (chosen; a message of the DNS without EDNS has room for 30).
+const ADDRESSES_MAX: usize = 32;
+
 /// What a record is about, by the word of RDAP's `objectClassName`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Class {
@@ -226,17 +231,21 @@ impl Record {
         }
     }
 
-    /// Adds a host once; addresses of a host named again are joined to it.
+    /// Adds a host once, while there is room; addresses of a host named again are joined to it.
     fn add_nameserver(&mut self, name: String, addresses: Vec<IpAddr>) {
-        match self.nameservers.iter_mut().find(|host| host.ldh_name == name) {
-            Some(host) => {
-                for address in addresses {
-                    if !host.ip_addresses.contains(&address) {
-                        host.ip_addresses.push(address);
-                    }
-                }
+        let known = self.nameservers.iter().position(|host| host.ldh_name == name);
+        let at = known.unwrap_or(self.nameservers.len());
+        if at == LIST_MAX {
+            return;
+        }
+        if known.is_none() {
+            self.nameservers.push(Nameserver { ldh_name: name, ip_addresses: Vec::new() });
+        }
+        let kept = &mut self.nameservers[at].ip_addresses;
+        for address in addresses {
+            if kept.len() < ADDRESSES_MAX && !kept.contains(&address) {
+                kept.push(address);
             }
-            None => self.nameservers.push(Nameserver { ldh_name: name, ip_addresses: addresses }),
         }
     }
 }
@@ -290,6 +299,8 @@ fn is_redacted(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -338,6 +349,20 @@ mod tests {
         assert_eq!(whole.registrar, registrar("A", Some("https://b.test")));
         let dates: Vec<&str> = whole.events.iter().map(|event| event.event_date.as_str()).collect();
         assert_eq!(dates, ["2030-01-01T00:00:00Z", "2001-01-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn hosts_and_their_addresses_are_kept_up_to_a_bound_and_each_once() {
+        let mut record = Record::default();
+        for host in 0..200_u32 {
+            let addresses = (0..100_u32).map(|n| Ipv4Addr::from_bits(n / 2).into()).collect();
+            record.add_nameserver(format!("a{}.test", host % 100), addresses);
+        }
+        assert_eq!(record.nameservers.len(), LIST_MAX);
+        for host in &record.nameservers {
+            let want: Vec<IpAddr> = (0..32).map(|n| Ipv4Addr::from_bits(n).into()).collect();
+            assert_eq!(host.ip_addresses, want, "{}", host.ldh_name);
+        }
     }
 
     #[test]

@@ -18,12 +18,10 @@ use lines::{Entry, entries};
 use people::People;
 use words::{Meaning, Part, Role};
 
-use super::{Class, Record, SecureDns, date, is_redacted, status};
+use super::{Class, LIST_MAX, Record, SecureDns, date, is_redacted, status};
 
 /// A value longer than this is prose, in bytes (chosen).
 const VALUE_MAX: usize = 400;
-/// More statuses or hosts than this are none (chosen; the root's registries allow 13 hosts).
-const LIST_MAX: usize = 64;
 
 /// Reads an answer's text as the record of `asked`, a domain, an address or a number.
 ///
@@ -177,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&mut self, head: Option<Meaning>, entry: &Entry<'a>) {
-        if head == Some(Meaning::Host) && self.record.nameservers.len() < LIST_MAX {
+        if head == Some(Meaning::Host) {
             self.hosts(entry.value);
         }
     }
@@ -263,9 +261,7 @@ impl<'a> Reader<'a> {
 
     fn hosts(&mut self, value: &str) {
         for (name, addresses) in hosts::read(value) {
-            if self.record.nameservers.len() < LIST_MAX {
-                self.record.add_nameserver(name, addresses);
-            }
+            self.record.add_nameserver(name, addresses);
         }
     }
 
