@@ -224,10 +224,17 @@ impl Record {
         self
     }
 
-    /// Keeps the first date of each action: what comes later speaks of other objects.
+    /// Keeps the first date of each action, while there is room: what comes later speaks of other objects.
     fn add_event(&mut self, action: &str, date: String) {
-        if self.event(action).is_none() {
+        if self.events.len() < LIST_MAX && self.event(action).is_none() {
             self.events.push(Event { event_action: action.to_owned(), event_date: date });
+        }
+    }
+
+    /// Adds a status once, while there is room.
+    fn add_status(&mut self, status: String) {
+        if self.status.len() < LIST_MAX && !self.status.contains(&status) {
+            self.status.push(status);
         }
     }
 

@@ -120,9 +120,7 @@ fn record(class: Class, object: &Members<'_>) -> Record {
         record.ldh_name.or_else(|| unicode.as_deref().and_then(|name| idna::domain_to_ascii(name).ok()));
     record.unicode_name = unicode.filter(|name| !name.is_ascii());
     for status in object.list("status").into_iter().filter_map(Json::text).flat_map(|word| statuses(&word)) {
-        if !record.status.contains(&status) {
-            record.status.push(status);
-        }
+        record.add_status(status);
     }
     for event in object.list("events") {
         let event = event.members(&["eventAction", "eventDate"]);

@@ -69,12 +69,9 @@ fn epp(word: &str) -> Option<String> {
     // `serverHold (Expired)`, `ok - Normal state.`: the reason is not part of the word.
     let word =
         [" (", " - "].iter().fold(word, |word, mark| word.split_once(mark).map_or(word, |(word, _)| word));
-    let letters = |text: &str| -> String {
-        text.chars().filter(|c| c.is_ascii_alphabetic()).map(|c| c.to_ascii_lowercase()).collect()
-    };
-    let plain = letters(word);
+    let plain: String = word.chars().filter(char::is_ascii_alphabetic).collect();
     // RFC 8056: EPP's `ok` is RDAP's `active`; other sources mean their own by `active`.
-    EPP.iter().find(|known| known.to_ascii_lowercase() == plain).map(|known| (*known).to_owned())
+    EPP.iter().find(|known| known.eq_ignore_ascii_case(&plain)).map(|known| (*known).to_owned())
 }
 
 #[cfg(test)]

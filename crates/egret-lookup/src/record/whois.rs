@@ -18,7 +18,7 @@ use lines::{Entry, entries};
 use people::People;
 use words::{Meaning, Part, Role};
 
-use super::{Class, LIST_MAX, Record, SecureDns, date, is_redacted, status};
+use super::{Class, Record, SecureDns, date, is_redacted, status};
 
 /// A value longer than this is prose, in bytes (chosen).
 const VALUE_MAX: usize = 400;
@@ -247,9 +247,7 @@ impl<'a> Reader<'a> {
             self.event("expiration", until);
         }
         for status in status::read(value) {
-            if self.record.status.len() < LIST_MAX && !self.record.status.contains(&status) {
-                self.record.status.push(status);
-            }
+            self.record.add_status(status);
         }
     }
 

@@ -103,3 +103,16 @@ fn entities_in_entities_end_somewhere() {
     let (record, _) = read_rdap(body.as_bytes()).unwrap();
     assert!(record.entities.len() <= ENTITIES_MAX);
 }
+
+#[test]
+fn statuses_and_events_without_end_are_cut() {
+    let statuses: Vec<String> =
+        (0..200).map(|n| format!(r#""ok,a{n},b{n}""#)).chain([r#""a0""#.to_owned()]).collect();
+    let events: Vec<String> =
+        (0..200).map(|n| format!(r#"{{"eventAction": "a{n}", "eventDate": "2001-02-03"}}"#)).collect();
+    let (statuses, events) = (statuses.join(","), events.join(","));
+    let json = format!(r#"{{"ldhName": "a.test", "status": [{statuses}], "events": [{events}]}}"#);
+    let (record, _) = read_rdap(json.as_bytes()).unwrap();
+    assert_eq!((record.status.len(), record.events.len()), (64, 64));
+    assert_eq!(record.status[..3], ["ok", "a0", "b0"]);
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::LIST_MAX;
 
 /// Reads `text` as the answer about `asked` and compares the record's JSON.
 #[track_caller]
