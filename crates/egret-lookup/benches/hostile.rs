@@ -118,7 +118,7 @@ const CARD: &str = r#""vcardArray":["vcard",[["fn",{},"text",["a","b"]],["adr",{
 const ANSWERS: &[(&str, Piece)] = &[
     ("sentences of a letter", |n| if n % 40 == 39 { "a\n\n".to_owned() } else { "a! ".to_owned() }),
     ("sentences about ever other things", |n| {
-        format!("{} too many\n\n", listed(n, 8, |n| letters(n * 7919)))
+        format!("{} too many requests\n\n", listed(n, 8, |n| letters(n * 7919)))
     }),
     ("fields", |n| format!("k{n}: value {n}\n")),
     ("keys without a colon", |n| format!("key {n}   value\n")),

@@ -376,6 +376,13 @@ fn classify_takes() {
     }
 }
 
+#[test]
+fn words_are_told_from_the_letters_of_other_scripts() {
+    // Written without spaces; and for Unicode's borders of words the matcher leaves its fast way.
+    check_lines(refused(None), &["您的query limit exceeded。", "エラー：too many requestsです"]);
+    check_lines(Verdict::Blocked, &["アクセスaccess deniedです"]);
+}
+
 proptest! {
     #[test]
     fn nothing_makes_the_classifier_panic(
