@@ -130,7 +130,7 @@ impl Target {
     pub fn registrable(mut self, zone: usize) -> Target {
         if self.is_host {
             let suffix = host::public_suffix_len(&self.text).max(zone);
-            let below = self.text.len().saturating_sub(suffix + 1);
+            let below = self.text.len().saturating_sub(suffix.saturating_add(1));
             let start = self.text.get(..below).and_then(|labels| labels.rfind('.')).map_or(0, |dot| dot + 1);
             self.text.drain(..start);
         }

@@ -92,6 +92,14 @@ fn a_zone_below_the_suffix_moves_the_border() {
 }
 
 #[test]
+fn a_zone_longer_than_the_name_cuts_nothing() {
+    let target = Target::parse(Kind::Domain, "www.example.com").unwrap();
+    for zone in [15, 16, usize::MAX] {
+        assert_eq!(target.clone().registrable(zone), target);
+    }
+}
+
+#[test]
 fn what_is_no_name_is_refused_with_the_mend() {
     let long_label = format!("{}.com", "a".repeat(64));
     let long_name = format!("{}com", "a.".repeat(126));
