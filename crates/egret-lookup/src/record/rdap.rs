@@ -9,7 +9,7 @@ use card::Card;
 use json::{Json, Members};
 
 use super::date::Order;
-use super::{Class, Entity, Record, Registrar, SecureDns, date, is_redacted, status};
+use super::{Class, Entity, Record, Registrar, SecureDns, date, is_redacted, ldh, status, unicode};
 
 /// How deep entities stand in entities before they are passed over (registrar, then abuse contact, then chosen).
 const DEPTH_MAX: usize = 3;
@@ -106,19 +106,18 @@ fn record(class: Class, object: &Members<'_>) -> Record {
         object_class_name: class,
         handle: object.text("handle"),
         name: object.text("name"),
-        ldh_name: object.text("ldhName").and_then(|name| host(&name)),
+        ldh_name: object.text("ldhName").and_then(|name| ldh(&name)),
         start_address: address(object, "startAddress"),
         end_address: address(object, "endAddress"),
         start_autnum: number(object, "startAutnum"),
         end_autnum: number(object, "endAutnum"),
         country: object.text("country"),
-        port43: object.text("port43").and_then(|name| host(&name)),
+        port43: object.text("port43").and_then(|name| ldh(&name)),
         ..Record::default()
     };
-    let unicode = object.text("unicodeName").map(|name| name.trim_end_matches('.').to_lowercase());
-    record.ldh_name =
-        record.ldh_name.or_else(|| unicode.as_deref().and_then(|name| idna::domain_to_ascii(name).ok()));
-    record.unicode_name = unicode.filter(|name| !name.is_ascii());
+    let named = object.text("unicodeName");
+    record.ldh_name = record.ldh_name.or_else(|| ldh(named.as_deref()?));
+    record.unicode_name = named.as_deref().and_then(unicode);
     for status in object.list("status").into_iter().filter_map(Json::text).flat_map(|word| statuses(&word)) {
         record.add_status(status);
     }
@@ -144,11 +143,6 @@ fn statuses(word: &str) -> Vec<String> {
     if word.eq_ignore_ascii_case("active") { vec!["ok".to_owned()] } else { status::read(word) }
 }
 
-fn host(name: &str) -> Option<String> {
-    let name = name.trim().trim_end_matches('.');
-    idna::domain_to_ascii(name).ok().filter(|name| !name.is_empty() && name.len() <= 253)
-}
-
 fn address(object: &Members<'_>, name: &str) -> Option<IpAddr> {
     // Some servers give a network's address with its length.
     object.text(name)?.split('/').next()?.parse().ok()
@@ -161,7 +155,7 @@ fn number(object: &Members<'_>, name: &str) -> Option<u32> {
 fn nameserver(record: &mut Record, host_json: Json<'_>) {
     let members = host_json.members(&["ldhName", "unicodeName", "ipAddresses"]);
     let Some(name) =
-        members.text("ldhName").or_else(|| members.text("unicodeName")).and_then(|name| host(&name))
+        members.text("ldhName").or_else(|| members.text("unicodeName")).and_then(|name| ldh(&name))
     else {
         return;
     };

@@ -18,7 +18,7 @@ use lines::{Entry, entries};
 use people::People;
 use words::{Meaning, Part, Role};
 
-use super::{Class, Record, SecureDns, date, is_redacted, status};
+use super::{Class, Record, SecureDns, date, is_redacted, ldh, status, unicode};
 
 /// A value longer than this is prose, in bytes (chosen).
 const VALUE_MAX: usize = 400;
@@ -205,8 +205,7 @@ impl<'a> Reader<'a> {
     /// The record proper begins where the name asked for is stated; what came before were its namesakes.
     fn name(&mut self, value: &str) {
         let value = value.trim_matches(['"', '\'', '.', ' ']);
-        let value = value.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
-        let Ok(ldh) = idna::domain_to_ascii(value) else { return };
+        let Some(ldh) = ldh(value.split_whitespace().next().unwrap_or_default()) else { return };
         if ldh != self.asked {
             self.began_with_another = true;
         } else if mem::take(&mut self.began_with_another) {
@@ -221,9 +220,9 @@ impl<'a> Reader<'a> {
     }
 
     fn unicode(&mut self, value: &str) {
-        let (unicode, read) = idna::domain_to_unicode(value.trim());
-        if read.is_ok() && !unicode.is_ascii() && unicode.len() <= 253 {
-            set(&mut self.record.unicode_name, &unicode);
+        let (name, read) = idna::domain_to_unicode(value.trim());
+        if let Some(name) = read.ok().and_then(|()| unicode(&name)) {
+            set(&mut self.record.unicode_name, &name);
         }
     }
 
