@@ -15,6 +15,8 @@ use super::{Class, Entity, Record, Registrar, SecureDns, date, is_redacted, ldh,
 const DEPTH_MAX: usize = 3;
 /// More entities than this are not kept (chosen).
 const ENTITIES_MAX: usize = 32;
+/// More roles of one entity than this are not kept (chosen; RFC 9083, 10.2.4 has eleven).
+const ROLES_MAX: usize = 16;
 
 /// The members of an object or entity that are read.
 const MEMBERS: &[&str] = &[
@@ -176,7 +178,8 @@ fn secure_dns(json: Json<'_>) -> Option<SecureDns> {
 fn people(record: &mut Record, object: &Members<'_>, depth: usize) {
     for json in object.list("entities") {
         let entity = json.members(MEMBERS);
-        let mut roles: Vec<String> = entity.list("roles").into_iter().filter_map(Json::text).collect();
+        let roles = entity.list("roles").into_iter().filter_map(Json::text);
+        let mut roles: Vec<String> = roles.take(ROLES_MAX).collect();
         // Old drafts wrote one role as a string.
         roles.extend(entity.get("roles").and_then(Json::text));
         let card = Card::read(entity.get("vcardArray"));

@@ -1,6 +1,6 @@
 //! A jCard (RFC 7095), as far as a contact needs it.
 
-use super::json::Json;
+use super::json::{Json, TEXT_MAX};
 
 /// The first value of each property that is kept.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,13 +38,15 @@ impl Card {
     /// Seven parts (box, extension, street, city, region, code, country), or one text behind `label`.
     fn address(&mut self, parameters: Json<'_>, value: Json<'_>) {
         let parts = value.list();
-        let texts: Vec<String> = parts.iter().take(6).filter_map(|part| lines(*part)).collect();
+        let text = joined(parts.iter().take(6).filter_map(|part| lines(*part)));
         keep(&mut self.country, parts.get(6).and_then(|country| lines(*country)));
         let parameters = parameters.members(&["label", "cc"]);
         keep(&mut self.country, parameters.text("cc"));
-        let label =
-            parameters.text("label").map(|label| label.lines().map(str::trim).collect::<Vec<_>>().join(", "));
-        keep(&mut self.address, if texts.is_empty() { label } else { Some(texts.join(", ")) });
+        let label = || {
+            let label = parameters.text("label")?;
+            joined(label.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned))
+        };
+        keep(&mut self.address, text.or_else(label));
     }
 }
 
@@ -54,9 +56,17 @@ fn keep(slot: &mut Option<String>, value: Option<String>) {
 
 /// One text, or the texts of a list joined.
 fn lines(value: Json<'_>) -> Option<String> {
-    value.text().or_else(|| {
-        let texts: Vec<String> = value.list().into_iter().filter_map(Json::text).collect();
-        (!texts.is_empty()).then(|| texts.join(", "))
+    value.text().or_else(|| joined(value.list().into_iter().filter_map(Json::text)))
+}
+
+/// The texts, as many as make one text together; `None` if there are none.
+fn joined(texts: impl Iterator<Item = String>) -> Option<String> {
+    texts.reduce(|mut all, text| {
+        if all.len() + ", ".len() + text.len() <= TEXT_MAX {
+            all.push_str(", ");
+            all.push_str(&text);
+        }
+        all
     })
 }
 

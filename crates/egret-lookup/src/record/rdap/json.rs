@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 /// More elements of a list than this are passed over (chosen; the longest seen has 60).
 const LIST_MAX: usize = 256;
 /// Texts longer than this are not kept, in bytes (chosen).
-const TEXT_MAX: usize = 1_024;
+pub(super) const TEXT_MAX: usize = 1_024;
 
 /// A value that was not looked into yet; it borrows the input.
 #[derive(Debug, Clone, Copy)]

@@ -116,3 +116,19 @@ fn statuses_and_events_without_end_are_cut() {
     assert_eq!((record.status.len(), record.events.len()), (64, 64));
     assert_eq!(record.status[..3], ["ok", "a0", "b0"]);
 }
+
+#[test]
+fn a_contact_is_as_long_as_a_contact() {
+    let parts = vec![r#""0123456789""#; 250].join(",");
+    let card = format!(
+        r#"["vcard", [["org", {{}}, "text", [{parts}]], ["adr", {{}}, "text", [[{parts}], [{parts}]]]]]"#
+    );
+    let json = format!(r#"{{"handle": "A", "entities": [{{"roles": [{parts}], "vcardArray": {card}}}]}}"#);
+    let (record, _) = read_rdap(json.as_bytes()).unwrap();
+    let contact = &record.entities[0];
+    assert_eq!(contact.roles.len(), ROLES_MAX);
+    for text in [&contact.organization, &contact.address] {
+        let text = text.as_deref().unwrap();
+        assert!(text.starts_with("0123456789, 0123456789, ") && text.len() <= 1_024, "{text:?}");
+    }
+}
