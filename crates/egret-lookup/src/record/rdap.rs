@@ -270,10 +270,14 @@ fn related(object: &Members<'_>) -> Option<String> {
         let link = link.members(&["rel", "type", "href"]);
         let is_rdap = link.text("rel").is_some_and(|rel| rel.eq_ignore_ascii_case("related"))
             && link.text("type").is_some_and(|kind| kind.to_lowercase().starts_with("application/rdap+json"));
-        let href =
-            link.text("href").filter(|href| href.starts_with("https://") || href.starts_with("http://"));
-        href.filter(|_| is_rdap)
+        link.text("href").filter(|href| is_rdap && is_link(href))
     })
+}
+
+/// Whether a text is an address that can be asked, on one line.
+fn is_link(text: &str) -> bool {
+    (text.starts_with("https://") || text.starts_with("http://"))
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
 #[cfg(test)]

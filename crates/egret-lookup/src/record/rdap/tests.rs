@@ -132,3 +132,19 @@ fn a_contact_is_as_long_as_a_contact() {
         assert!(text.starts_with("0123456789, 0123456789, ") && text.len() <= 1_024, "{text:?}");
     }
 }
+
+#[test]
+fn a_link_is_one_line_with_a_scheme() {
+    let related = |href: &str| {
+        let link = serde_json::json!({"rel": "related", "type": "application/rdap+json", "href": href});
+        let body = serde_json::json!({"ldhName": "a.test", "links": [{"href": 1}, link]});
+        read_rdap(body.to_string().as_bytes()).unwrap().1
+    };
+    let good = "https://rdap.registrar.test/domain/a.test";
+    assert_eq!(related(good).as_deref(), Some(good));
+    for bad in
+        ["https://a.test/\r\nHost: b.test", "https://a.test/ b", "https://a.test/\u{7f}", "file:///etc", ""]
+    {
+        assert_eq!(related(bad), None, "{bad:?}");
+    }
+}
