@@ -19,6 +19,8 @@ const PARAGRAPH_MAX: usize = 400;
 const WRAPPED_MIN: usize = 40;
 /// How many lines are looked at (chosen).
 const LINES_MAX: usize = 1_000;
+/// How many statements are kept: more would take more memory than the answer (chosen, as many as lines).
+const STATEMENTS_MAX: usize = 1_000;
 /// Values and keys longer than these belong to no record field, in bytes (chosen).
 const VALUE_MAX: usize = 300;
 const KEY_MAX: usize = 40;
@@ -130,7 +132,8 @@ impl<'a> Reader<'a> {
         let bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
         if bytes <= PARAGRAPH_MAX && !lines.iter().any(|line| is_item(line)) {
             for text in unwrap_lines(&lines) {
-                self.page.statements.extend(sentences(&text).map(str::to_owned));
+                let room = STATEMENTS_MAX - self.page.statements.len();
+                self.page.statements.extend(sentences(&text).take(room).map(str::to_owned));
             }
         }
     }
