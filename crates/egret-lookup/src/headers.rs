@@ -73,9 +73,8 @@ impl<'a> Head<'a> {
     fn limits(&self, date: Option<SystemTime>) -> Vec<(u32, Duration)> {
         let mut limits = Vec::new();
         for value in self.all("ratelimit") {
-            let items: Vec<Item<'_>> = items(value).collect();
-            limits.extend(items.iter().filter_map(|item| limit(item.get("r"), item.get("t"), date)));
-            let pair = |key| items.iter().find_map(|item| item.pair(key));
+            limits.extend(items(value).filter_map(|item| limit(item.get("r"), item.get("t"), date)));
+            let pair = |key| items(value).find_map(|item| item.pair(key));
             limits.extend(limit(pair("remaining"), pair("reset"), date));
         }
         for family in FAMILIES {
@@ -92,30 +91,29 @@ impl<'a> Head<'a> {
     }
 }
 
-/// An item of a list with its parameters: `"burst";q=100;w=60`.
-struct Item<'a> {
-    value: &'a str,
-    parameters: Vec<&'a str>,
-}
+/// An item of a list with its parameters: `"burst";q=100;w=60`. It is cut when it is asked, so a
+/// list of nothing but commas takes no memory.
+struct Item<'a>(&'a str);
 
 impl<'a> Item<'a> {
     /// A parameter's value.
     fn get(&self, key: &str) -> Option<&'a str> {
-        self.parameters.iter().find_map(|parameter| value_of(parameter, key))
+        self.parts().skip(1).find_map(|parameter| value_of(parameter, key))
     }
 
     /// The value of an item that is itself `key=value`.
     fn pair(&self, key: &str) -> Option<&'a str> {
-        value_of(self.value, key)
+        value_of(self.parts().next()?, key)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &'a str> {
+        outside_quotes(self.0, ';').map(str::trim)
     }
 }
 
 /// The items of a list (RFC 9651 3.1), read leniently: the older dialects are sent by hand.
 fn items(list: &str) -> impl Iterator<Item = Item<'_>> {
-    outside_quotes(list, ',').map(|item| {
-        let mut parts = outside_quotes(item, ';').map(str::trim);
-        Item { value: parts.next().unwrap_or_default(), parameters: parts.collect() }
-    })
+    outside_quotes(list, ',').map(Item)
 }
 
 /// Cuts at `separator`, but not inside of quoted strings.

@@ -130,6 +130,15 @@ fn what_makes_no_sense_is_left_out() {
     }
 }
 
+#[test]
+fn a_list_of_separators_takes_no_memory_and_hides_nothing() {
+    // An item is a part of the field and owns nothing.
+    assert_eq!(size_of::<Item<'_>>(), size_of::<&str>());
+    let noise = ",;".repeat(30_000);
+    let line = format!("ratelimit: {noise},\"a\";r=3;t=9,{noise}");
+    check(&[&line], Some((3, 9)), Some(9));
+}
+
 proptest! {
     #[test]
     fn no_head_is_too_strange_to_be_read(
