@@ -15,7 +15,7 @@ use crate::readers::{Meter, Plain, Reader};
 /// How many bytes a call may hold for each byte that it reads.
 const TIMES: usize = 16;
 /// And besides, whatever it reads: lists of fixed length, the state of a parser (chosen).
-const BASE: usize = 64 * 1024;
+const BASE: usize = 16 * 1024;
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Meter, Reader, assert_one_line};
 
 /// The most that a list of a record holds.
-const LIST_MAX: usize = 256;
+const LIST_MAX: usize = 64;
 /// The longest text of a record, in bytes.
 const TEXT_MAX: usize = 1_024;
 /// The longest record as JSON, in bytes.
