@@ -9,6 +9,7 @@
 //! neither invents: a field that the answer does not state is absent.
 
 mod date;
+mod name;
 mod rdap;
 mod status;
 mod whois;
@@ -24,9 +25,6 @@ pub use whois::read_whois;
 const LIST_MAX: usize = 64;
 /// More addresses of one host than this are not kept (chosen; a message of the DNS without EDNS has room for 30).
 const ADDRESSES_MAX: usize = 32;
-
-/// Longer names are none of the DNS, in bytes, or in characters for Unicode (RFC 1035, 2.3.4).
-const NAME_MAX: usize = 253;
 
 /// What a record is about, by the word of RDAP's `objectClassName`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -260,22 +258,6 @@ impl Record {
     }
 }
 
-/// A name in A-labels, lower case, without a final dot; `None` if it cannot be one of the DNS.
-fn ldh(name: &str) -> Option<String> {
-    let name = idna::domain_to_ascii(name.trim()).ok()?;
-    let name = name.trim_end_matches('.');
-    // Unlike a target it may hold `/`, as zones of RFC 2317 do, or `*`.
-    let fits = (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
-    fits.then(|| name.to_owned())
-}
-
-/// A name in Unicode, lower case, without a final dot; `None` if it has no need of Unicode.
-fn unicode(name: &str) -> Option<String> {
-    let name = name.trim().trim_end_matches('.').to_lowercase();
-    let fits = !name.is_ascii() && name.chars().count() <= NAME_MAX && !name.contains(char::is_control);
-    fits.then_some(name)
-}
-
 /// The first and last address of `a.b.c.d/len`.
 fn network(text: &str) -> Option<(IpAddr, IpAddr)> {
     let (address, len) = text.split_once('/')?;
@@ -388,21 +370,6 @@ mod tests {
         for host in &record.nameservers {
             let want: Vec<IpAddr> = (0..32).map(|n| Ipv4Addr::from_bits(n).into()).collect();
             assert_eq!(host.ip_addresses, want, "{}", host.ldh_name);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_a_name_of_the_dns_is_none() {
-        assert_eq!(ldh("0/25.2.0.192.IN-ADDR.ARPA.").as_deref(), Some("0/25.2.0.192.in-addr.arpa"));
-        assert_eq!(ldh("bücher。example。").as_deref(), Some("xn--bcher-kva.example"));
-        // One character that stands for eighteen, so that a short name is a long one.
-        let ligatures = "\u{fdfa}.".repeat(60);
-        for name in ["", ".", "a b.test", "a\u{1b}[2J.test", &"a.".repeat(128), &ligatures] {
-            assert_eq!(ldh(name), None, "{name:?}");
-        }
-        assert_eq!(unicode("Bücher.Example.").as_deref(), Some("bücher.example"));
-        for name in ["example.com", "bü\u{1b}[2Jcher.test", "bü\ncher.test", &"ü".repeat(254)] {
-            assert_eq!(unicode(name), None, "{name:?}");
         }
     }
 

@@ -9,7 +9,8 @@ use card::Card;
 use json::{Json, Members};
 
 use super::date::Order;
-use super::{Class, Entity, Record, Registrar, SecureDns, date, is_redacted, ldh, status, unicode};
+use super::name::{ldh, unicode};
+use super::{Class, Entity, Record, Registrar, SecureDns, date, is_redacted, status};
 
 /// How deep entities stand in entities before they are passed over (registrar, then abuse contact, then chosen).
 const DEPTH_MAX: usize = 3;

@@ -18,7 +18,8 @@ use lines::{Entry, entries};
 use people::People;
 use words::{Meaning, Part, Role};
 
-use super::{Class, Record, SecureDns, date, is_redacted, ldh, status, unicode};
+use super::name::{ldh, unicode};
+use super::{Class, Record, SecureDns, date, is_redacted, status};
 
 /// A value longer than this is prose, in bytes (chosen).
 const VALUE_MAX: usize = 400;
