@@ -24,6 +24,10 @@ pub(super) fn parse(input: &str, kind: Kind) -> Result<String, TargetError> {
     if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(TargetError::AddressForName { given: Given::new(host) });
     }
+    // UTS 46 takes some fifty bytes for each character before it says that there are too many.
+    if !host.is_ascii() && host.chars().count() > NAME_MAX {
+        return Err(TargetError::TooLong { what: "name", bytes: host.len(), max: NAME_MAX });
+    }
     let refuse = |why| TargetError::NotAName { given: Given::new(host), why };
     if let Some(why) = host.split('.').find_map(mixed) {
         return Err(refuse(why));

@@ -117,6 +117,7 @@ fn what_is_no_name_is_refused_with_the_mend() {
             ("a-.com", "starts or ends"),
             (&long_label, "label is 64 bytes"),
             (&long_name, "name is 255 bytes"),
+            (&"ü".repeat(254), "name is 508 bytes"),
             ("192.0.2.1", "look it up as `ip`"),
             ("http://192.0.2.1:80/", "look it up as `ip`"),
             ("http://[2001:db8::1]/", "look it up as `ip`"),
