@@ -1,8 +1,9 @@
 //! What users ask about, and the question that is made of it.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use egret_lookup::{Catalogue, Kind, Protocol, Service, Step, Target};
+use egret_lookup::known::Table;
+use egret_lookup::{Catalogue, Kind, Protocol, Service, Step, Steps, Target};
 
 use super::{Meter, Reader, assert_one_line};
 
@@ -32,6 +33,11 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     services.and_then(Catalogue::new).expect("its keys are constants")
 });
 
+/// Whom the world asks, where nobody is configured.
+static WORLD: LazyLock<Catalogue> = LazyLock::new(|| {
+    Catalogue::with_table(Vec::new(), Some(Arc::clone(Table::embedded()))).expect("there are no services")
+});
+
 /// Text as a target of every kind, and as the name of a service.
 pub struct Targets;
 
@@ -52,9 +58,13 @@ impl Reader for Targets {
             let services = [(None, false), (None, true), (Some(input), false), (Some(named.id()), true)];
             for (service, exact) in services {
                 match meter.run(input.len(), || CATALOGUE.plan(kind, input, service, exact)) {
-                    Ok(step) => assert_step(kind, &step),
+                    Ok(steps) => assert_steps(&steps),
                     Err(error) => assert_one_line("the error", &error.to_string(), ERROR_MAX),
                 }
+            }
+            match meter.run(input.len(), || WORLD.plan(kind, input, None, false)) {
+                Ok(steps) => assert_steps(&steps),
+                Err(error) => assert_one_line("the error", &error.to_string(), ERROR_MAX),
             }
         }
     }
@@ -71,12 +81,14 @@ fn assert_target(kind: Kind, target: &Target) {
     }
 }
 
-fn assert_step(kind: Kind, step: &Step) {
+fn assert_steps(steps: &Steps) {
+    [Some(&steps.first), steps.next.as_ref()].into_iter().flatten().for_each(assert_step);
+}
+
+fn assert_step(step: &Step) {
     assert_one_line("the target", &step.target, TARGET_MAX);
-    let line = match kind {
-        Kind::Http => Some(step.question.as_slice()),
-        _ => step.question.strip_suffix(b"\r\n"),
-    };
+    let is_path = step.question.starts_with(b"/") && !step.question.ends_with(b"\r\n");
+    let line = if is_path { Some(step.question.as_slice()) } else { step.question.strip_suffix(b"\r\n") };
     let line = line.expect("a question over whois ends its line");
     assert!(!line.iter().any(u8::is_ascii_control), "the question is more than a line: {line:?}");
     // The template may hold its place twice, and a charset may write a character in four bytes.

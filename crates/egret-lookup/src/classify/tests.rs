@@ -386,7 +386,7 @@ fn words_are_told_from_the_letters_of_other_scripts() {
 #[test]
 fn sentences_of_a_letter_are_cut_off_and_what_came_before_them_is_heard() {
     let babble = format!("{}a\n\n", "a! ".repeat(130)).repeat(160);
-    assert_eq!(Page::read(&babble).statements.len(), 1_000);
+    assert_eq!(Page::read(&babble, Lexicon::whole()).statements.len(), 1_000);
     assert_eq!(judge(&format!("Quota exceeded\n\n{babble}")), refused(None));
     assert_eq!(judge(&babble), Verdict::Nonsense);
 }
