@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use egret_lookup::known::Bootstrap;
+use egret_lookup::known::{Bootstrap, BootstrapFile};
 
 use crate::csv::Csv;
 
@@ -45,15 +45,15 @@ impl Data {
 
     /// Reads the texts of the files, and what was judged.
     pub(crate) fn of(text: impl Fn(&str) -> Result<String>, hand: &'static str) -> Result<Data> {
-        let [dns, ipv4, ipv6, asn] =
-            ["dns", "ipv4", "ipv6", "asn"].map(|name| text(&format!("rdap-{name}.json")));
-        let files = [dns?, ipv4?, ipv6?, asn?];
-        let [dns, ipv4, ipv6, asn] = &files;
+        let mut bootstrap = Bootstrap::default();
+        for file in BootstrapFile::ALL {
+            bootstrap.read(file, &text(&format!("rdap-{}", file.name()))?)?;
+        }
         let csv = |name: &str| Csv::parse(&text(name)?).with_context(|| format!("{name} cannot be read"));
         Ok(Data {
-            bootstrap: Bootstrap::parse(dns, ipv4, ipv6, asn)?,
+            published: BootstrapFile::ALL.map(|file| day(bootstrap.published(file))),
+            bootstrap,
             tags: tags(&text("rdap-object-tags.json")?).context("rdap-object-tags.json cannot be read")?,
-            published: files.each_ref().map(|text| published(text)),
             extra: csv("rdap-extra.csv")?,
             tlds: csv("whois-tld.csv")?,
             quirks: csv("whois-server-quirks.csv")?,
@@ -81,10 +81,9 @@ fn text(folder: &Path, name: &str) -> Result<String> {
         .with_context(|| format!("{} cannot be read; --data names the folder of the facts", path.display()))
 }
 
-/// The day in `"publication": "2026-07-23T02:00:03Z"`; empty without one.
-fn published(json: &str) -> String {
-    let after = json.split_once("\"publication\": \"").map_or("", |(_, after)| after);
-    after.split('T').next().unwrap_or_default().chars().take(10).collect()
+/// The day of `2026-07-23T02:00:03Z`; empty without one.
+fn day(published: Option<&str>) -> String {
+    published.unwrap_or_default().chars().take(10).collect()
 }
 
 /// IANA's file of tags (RFC 8521): contacts, tags, base URLs. Of several URLs the first over https is taken.

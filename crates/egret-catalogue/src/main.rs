@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use egret_lookup::known::BootstrapFile;
 
 use data::Data;
 
@@ -67,7 +68,7 @@ fn build(data: &Path, out: &Path) -> Result<()> {
 }
 
 /// The table's files: names and texts.
-fn files(data: &Data) -> Result<[(&'static str, String); 5]> {
+fn files(data: &Data) -> Result<[(&'static str, String); 6]> {
     let zones = domains::zones(data)?;
     let blocks = numbers::blocks(data)?;
     let servers = servers::servers(data, &zones, &blocks)?;
@@ -78,6 +79,7 @@ fn files(data: &Data) -> Result<[(&'static str, String); 5]> {
         ("asn.tsv", asn),
         ("tags.tsv", tags(data)),
         ("servers.tsv", servers::written(&servers)),
+        ("published.tsv", published(data)),
     ])
 }
 
@@ -86,6 +88,15 @@ fn tags(data: &Data) -> String {
     let head = "# Who knows a handle: the tag behind its last `-` (RFC 8521), RDAP server.\n\
                 # Written by `egret-catalogue build` from IANA's RDAP object tags.\n";
     data.tags.iter().fold(head.to_owned(), |text, (tag, base)| format!("{text}{tag}\t{base}\n"))
+}
+
+/// When IANA's files were published: older ones are not to replace them.
+fn published(data: &Data) -> String {
+    let head = "# When the files of IANA's RDAP bootstrap were published that the table is made of: file, time.\n\
+                # Written by `egret-catalogue build`.\n";
+    BootstrapFile::ALL.into_iter().fold(head.to_owned(), |text, file| {
+        format!("{text}{}\t{}\n", file.name(), data.bootstrap.published(file).unwrap_or("-"))
+    })
 }
 
 #[cfg(test)]

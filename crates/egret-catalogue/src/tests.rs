@@ -76,7 +76,7 @@ const HAND: &str = "# head\n\
     retired\taf\t-\tits registry is gone\n\
     terms\twhois.nic.ag\tclosed\thttps://terms.example\n";
 
-fn world(hand: &'static str) -> Result<[(&'static str, String); 5]> {
+fn world(hand: &'static str) -> Result<[(&'static str, String); 6]> {
     let text = |name: &str| {
         let found = WORLD.iter().find(|(file, _)| *file == name);
         found.map(|(_, text)| (*text).to_owned()).context("no such file")
@@ -121,6 +121,10 @@ fn whois_follows_from_whose_rdap_server_iana_names() {
             "193.0.0.0/8\thttps://rdap.db.ripe.net/\twhois.ripe.net",
             "2a00::/12\thttps://rdap.db.ripe.net/\twhois.ripe.net",
         ],
+    );
+    check_file(
+        "published.tsv",
+        &["dns.json\t2026-07-23T02:00:03Z", "ipv4.json\t2019-06-07T19:00:02Z", "ipv6.json\t-", "asn.json\t-"],
     );
     check_file("tags.tsv", &["ARIN\thttps://rdap.db.ripe.net/", "RIPE\thttps://rdap.db.ripe.net/"]);
     check_file(

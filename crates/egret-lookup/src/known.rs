@@ -21,7 +21,7 @@ mod ranges;
 mod server;
 mod text;
 
-pub use bootstrap::{Bootstrap, BootstrapError};
+pub use bootstrap::{Bootstrap, BootstrapError, BootstrapFile};
 pub use server::{Quota, Referral, Scope, Server, Terms};
 
 use ranges::Ranges;
@@ -116,6 +116,7 @@ pub struct Table {
     ipv4: Ranges,
     ipv6: Ranges,
     asn: Ranges,
+    published: [Option<String>; 4],
 }
 
 impl Table {
@@ -125,13 +126,20 @@ impl Table {
         TABLE.get_or_init(|| Arc::new(build::table(embedded_rows())))
     }
 
-    /// The embedded table with every RDAP server that IANA names replaced by those of `bootstrap`.
+    /// The embedded table with every RDAP server that IANA names replaced by those of `bootstrap`, for each file
+    /// that it has.
     ///
     /// RDAP servers that IANA does not name, whois servers, and what is known of each stay. Zones that are new
     /// have RDAP only; zones that IANA no longer names keep their whois server.
     #[must_use]
     pub fn with_bootstrap(bootstrap: &Bootstrap) -> Table {
         build::table(bootstrap.applied_to(embedded_rows()))
+    }
+
+    /// When the file of IANA's was published that its RDAP servers are from: `2026-07-23T02:00:03Z`. `None`: it
+    /// does not say.
+    pub fn published(&self, file: BootstrapFile) -> Option<&str> {
+        self.published[file.index()].as_deref()
     }
 
     /// Finds the servers for a name by the longest zone that holds it on a label border.

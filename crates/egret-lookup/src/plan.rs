@@ -19,7 +19,7 @@ mod subject;
 mod world;
 
 use subject::Subject;
-use world::table_steps;
+use world::{table_naming, table_steps};
 
 /// How many ids an error lists (chosen).
 const IDS_SHOWN: usize = 5;
@@ -101,7 +101,7 @@ impl PlanError {
 }
 
 /// The configured services and the ways to find them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     services: Vec<Service>,
     by_id: HashMap<String, usize>,
@@ -113,6 +113,8 @@ pub struct Catalogue {
     anywhere: Vec<usize>,
     /// Whom the world asks; `None`: the configured services alone.
     table: Option<Arc<Table>>,
+    /// The table it was made with, whose servers can be named when the newer one has them no more.
+    first: Option<Arc<Table>>,
 }
 
 impl Catalogue {
@@ -132,7 +134,7 @@ impl Catalogue {
     /// # Errors
     /// [`ServiceError::Twice`] if two services share an id.
     pub fn with_table(services: Vec<Service>, table: Option<Arc<Table>>) -> Result<Catalogue, ServiceError> {
-        let mut catalogue = Catalogue { table, ..Catalogue::default() };
+        let mut catalogue = Catalogue { first: table.clone(), table, ..Catalogue::default() };
         for (index, service) in services.iter().enumerate() {
             if catalogue.by_id.insert(service.id().to_owned(), index).is_some() {
                 return Err(ServiceError::Twice { id: service.id().to_owned() });
@@ -140,7 +142,7 @@ impl Catalogue {
             if service.protocol() == Protocol::Http {
                 continue;
             }
-            if service.zones().is_empty() && !catalogue.is_in_table(service.id()) {
+            if service.zones().is_empty() && catalogue.tables_of(service.id()).next().is_none() {
                 catalogue.anywhere.push(index);
             }
             for zone in service.zones() {
@@ -150,6 +152,26 @@ impl Catalogue {
         }
         catalogue.services = services;
         Ok(catalogue)
+    }
+
+    /// The same services with a newer table.
+    ///
+    /// Services without zones mean what they meant with the first table, whatever the newer one knows of their ids;
+    /// and a server of the first table can still be named.
+    #[must_use]
+    pub fn with_newer_table(&self, table: Arc<Table>) -> Catalogue {
+        Catalogue { table: Some(table), ..self.clone() }
+    }
+
+    /// The table in use.
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_deref()
+    }
+
+    /// The tables that know a server or a back end of that id: the one in use, then the first.
+    pub fn tables_of(&self, id: &str) -> impl Iterator<Item = &Table> {
+        let tables = [&self.table, &self.first].into_iter().flatten().map(|table| &**table);
+        tables.filter(move |table| table.knows(id))
     }
 
     /// The services, in the order they were given.
@@ -187,13 +209,16 @@ impl Catalogue {
         let target = Target::parse(kind, target)?;
         let zone = self.zone_of(&target);
         let by_table = |table, named| table_steps(self, table, (kind, target.clone(), exact), named);
+        let known = service.filter(|id| self.service(id).is_none());
+        if let Some(table) = known.and_then(|id| table_naming(self.tables_of(id), kind, &target, id)) {
+            return by_table(table, known);
+        }
         let indices = match service {
-            Some(id) if self.service(id).is_none() && self.is_in_table(id) => Vec::new(),
             Some(id) => vec![self.configured(id, kind)?],
             None => self.choose(kind, zone.map(|(_, services)| services))?,
         };
         if let Some(table) = self.table.as_deref().filter(|_| indices.is_empty()) {
-            return by_table(table, service);
+            return by_table(table, None);
         }
         let [first, rest @ ..] = &indices[..] else { return Err(unsupported(nobody(kind, &target))) };
         let target = match kind {
@@ -223,10 +248,6 @@ impl Catalogue {
             )));
         }
         Ok(index)
-    }
-
-    fn is_in_table(&self, id: &str) -> bool {
-        self.table.as_deref().is_some_and(|table| table.knows(id))
     }
 
     fn nobody_named(&self) -> PlanError {

@@ -16,7 +16,7 @@ const NO_SERVER: &str = "no RDAP or whois server is known for it";
 /// Makes the table.
 pub(super) fn table(rows: Rows) -> Table {
     let mut servers = Servers::new(rows.servers);
-    let mut table = Table::default();
+    let mut table = Table { published: rows.published, ..Table::default() };
     for row in rows.zones {
         let row = zone(&mut servers, row);
         table.deepest = table.deepest.max(row.zone.split('.').count());

@@ -3,7 +3,8 @@
 //! - `servers.tsv`: host, protocol, then what is known as `key=value`;
 //! - `domains.tsv`: zone, IANA's RDAP server, another RDAP server, whois server, why there is none;
 //! - `ip.tsv`, `asn.tsv`: network or range, RDAP server, whois server;
-//! - `tags.tsv`: tag of a handle, RDAP server.
+//! - `tags.tsv`: tag of a handle, RDAP server;
+//! - `published.tsv`: file of IANA's RDAP bootstrap, when the one that this is made of was published.
 //!
 //! Lines that start with `#` say where the rest is from. `egret-catalogue build` writes the files.
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::bootstrap::{BootstrapFile, instant};
 use super::ranges::Block;
 use super::server::{Facts, Quota, Referral, Scope, Terms};
 use crate::service::Protocol;
@@ -22,6 +24,7 @@ pub(super) struct Texts {
     pub(super) ip: &'static str,
     pub(super) asn: &'static str,
     pub(super) tags: &'static str,
+    pub(super) published: &'static str,
 }
 
 /// The files as they were when this was compiled.
@@ -31,6 +34,7 @@ pub(super) const EMBEDDED: Texts = Texts {
     ip: include_str!("../../../../config/catalogue/ip.tsv"),
     asn: include_str!("../../../../config/catalogue/asn.tsv"),
     tags: include_str!("../../../../config/catalogue/tags.tsv"),
+    published: include_str!("../../../../config/catalogue/published.tsv"),
 };
 
 /// The files, read.
@@ -40,6 +44,8 @@ pub(super) struct Rows {
     pub(super) blocks: Vec<BlockRow>,
     /// Tags of handles, with the base URL of their RDAP server.
     pub(super) tags: Vec<(&'static str, &'static str)>,
+    /// When IANA's files were published, in the order of [`BootstrapFile::ALL`].
+    pub(super) published: [Option<String>; 4],
 }
 
 pub(super) struct ServerRow {
@@ -90,7 +96,12 @@ impl Rows {
     pub(super) fn parse(texts: &Texts) -> Result<Rows, TextError> {
         let mut blocks = read("ip", texts.ip, ip_row)?;
         blocks.extend(read("asn", texts.asn, asn_row)?);
+        let mut published = [const { None }; 4];
+        for (file, time) in read("published", texts.published, published_row)? {
+            published[file.index()] = time;
+        }
         Ok(Rows {
+            published,
             servers: read("servers", texts.servers, server_row)?,
             zones: read("domains", texts.domains, zone_row)?,
             blocks,
@@ -139,6 +150,14 @@ fn zone_row(line: &'static str) -> Result<ZoneRow, &'static str> {
 
 fn tag_row(line: &'static str) -> Result<(&'static str, &'static str), &'static str> {
     fields(line).map(|[tag, rdap]| (tag, rdap))
+}
+
+fn published_row(line: &'static str) -> Result<(BootstrapFile, Option<String>), &'static str> {
+    let [name, time] = fields(line)?;
+    let file = BootstrapFile::ALL.into_iter().find(|file| file.name() == name);
+    let file = file.ok_or("the first field is no file of the bootstrap")?;
+    let time = optional(time).map(|time| instant(time).ok_or("the second field is no time")).transpose()?;
+    Ok((file, time))
 }
 
 fn ip_row(line: &'static str) -> Result<BlockRow, &'static str> {
@@ -265,7 +284,7 @@ mod tests {
     use super::{Family, Rows, TextError, Texts, as_range, network};
 
     fn texts(servers: &'static str) -> Texts {
-        Texts { servers, domains: "", ip: "", asn: "", tags: "" }
+        Texts { servers, domains: "", ip: "", asn: "", tags: "", published: "" }
     }
 
     #[track_caller]
@@ -289,6 +308,16 @@ mod tests {
         let why = |text| Rows::parse(&domains(text)).map(|_| ()).unwrap_err().why;
         assert_eq!(why("com\t-\t-\t-"), "a field is missing");
         assert_eq!(why("com\t-\t-\t-\t-\t-"), "there are too many fields");
+    }
+
+    #[test]
+    fn times_of_publication_are_times_of_files() {
+        let published = |published| Rows::parse(&Texts { published, ..texts("") });
+        let times = published("dns.json\t2026-07-23T04:00:03.5+02:00\nasn.json\t-").unwrap().published;
+        assert_eq!(times, [Some("2026-07-23T02:00:03Z".to_owned()), None, None, None]);
+        let why = |text| published(text).map(|_| ()).unwrap_err().why;
+        assert_eq!(why("dns\t-"), "the first field is no file of the bootstrap");
+        assert_eq!(why("dns.json\tyesterday"), "the second field is no time");
     }
 
     #[test]

@@ -219,6 +219,39 @@ fn a_server_of_the_table_may_be_named() {
     assert_eq!(error.code(), "unsupported_lookup");
 }
 
+/// A table in which IANA's file of zones has just this.
+fn newer(zone: &str, base: &str) -> Arc<Table> {
+    let mut bootstrap = crate::known::Bootstrap::default();
+    let text = format!(r#"{{"services": [[["{zone}"], ["{base}"]]]}}"#);
+    bootstrap.read(crate::known::BootstrapFile::Dns, &text).unwrap();
+    Arc::new(Table::with_bootstrap(&bootstrap))
+}
+
+#[test]
+fn a_newer_table_decides_and_what_was_planned_before_can_still_be_asked() {
+    let old = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();
+    let new = old.with_newer_table(newer("com", "https://rdap.arin.net/com/"));
+    let first = |service| new.plan(Kind::Domain, "example.com", service, false).unwrap().first;
+    let at = |service| first(service).at.unwrap();
+    assert_eq!(at(None), "https://rdap.arin.net/com/");
+    // Gone from the newer table, and known to both but for other things.
+    assert_eq!(at(Some("rdap.verisign.com")), "https://rdap.verisign.com/com/v1/");
+    let back = new.with_newer_table(newer("net", "https://rdap.verisign.com/net/v1/"));
+    let steps = back.plan(Kind::Domain, "example.com", Some("rdap.verisign.com"), false).unwrap();
+    assert_eq!(steps.first.question, b"/com/v1/domain/example.com");
+}
+
+#[test]
+fn services_without_zones_mean_what_they_meant_whatever_a_newer_table_knows() {
+    let services = vec![service("rdap.new.example", &[]), service("whois.verisign-grs.com", &[])];
+    let old = Catalogue::with_table(services, Some(Arc::new(table()))).unwrap();
+    let new = old.with_newer_table(newer("new", "https://rdap.new.example/"));
+    for catalogue in [&old, &new] {
+        let steps = catalogue.plan(Kind::Domain, "example.org", None, false).unwrap();
+        assert_eq!((&*steps.first.service, steps.next), ("rdap.new.example", None));
+    }
+}
+
 #[test]
 fn what_nobody_knows_or_may_ask_says_why() {
     let catalogue = Catalogue::with_table(Vec::new(), Some(Arc::new(table()))).unwrap();

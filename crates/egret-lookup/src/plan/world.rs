@@ -29,6 +29,26 @@ pub(super) fn table_steps(
     Ok(Steps { first: step(first)?, next: steps.next().map(step).transpose()? })
 }
 
+/// Of tables that know a server or back end, the first that would ask it about the target; else the first of all.
+///
+/// Under another table's paths a server may well say that there is no such name.
+pub(super) fn table_naming<'t>(
+    tables: impl Iterator<Item = &'t Table>,
+    kind: Kind,
+    target: &Target,
+    named: &str,
+) -> Option<&'t Table> {
+    let subject = Subject::of(kind, target).ok();
+    let asks = |table: &&Table| {
+        let known = subject.as_ref().map(|subject| known(table, subject));
+        let servers = known.into_iter().flat_map(|known| [known.rdap, known.whois]).flatten();
+        servers.into_iter().any(|server| [server.backend(), &*server.id].contains(&named))
+    };
+    let mut tables = tables.peekable();
+    let first = tables.peek().copied();
+    tables.find(asks).or(first)
+}
+
 fn known<'t>(table: &'t Table, subject: &Subject) -> Known<'t> {
     match subject {
         Subject::Domain(name) | Subject::Nameserver(name) => table.domain(name),

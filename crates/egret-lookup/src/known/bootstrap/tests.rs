@@ -1,6 +1,6 @@
 //! IANA's files as they are, and as nobody should believe them.
 
-use super::{Bootstrap, KEYS_MAX, TEXT_MAX, URL_MAX};
+use super::{Bootstrap, BootstrapFile, KEYS_MAX, TEXT_MAX, URL_MAX};
 use crate::known::{Server, Table};
 
 const DNS: &str = r#"{"publication": "2026-11-01T00:00:00Z", "version": "1.0", "services": [
@@ -134,4 +134,53 @@ fn ids_stay_unique_whatever_iana_names() {
         crate::Service::new(&server.id, server.protocol).unwrap();
     }
     assert_eq!(table.domain("x.ae").rdap.unwrap().group(), Some("x.example"));
+}
+
+#[test]
+fn a_file_by_itself_replaces_its_part_of_the_table() {
+    let mut bootstrap = Bootstrap::default();
+    bootstrap.read(BootstrapFile::Ipv4, IPV4).unwrap();
+    let table = Table::with_bootstrap(&bootstrap);
+    let embedded = Table::embedded();
+    assert_eq!(table.ip("8.8.8.8".parse().unwrap()).zone, "");
+    assert_eq!(table.ip("2a00::1".parse().unwrap()).zone, embedded.ip("2a00::1".parse().unwrap()).zone);
+    assert_eq!(table.asn(3333).zone, embedded.asn(3333).zone);
+    assert_eq!(table.domain("a.xyz").rdap.unwrap().address, embedded.domain("a.xyz").rdap.unwrap().address);
+    let kept = BootstrapFile::ALL.map(|file| table.published(file).is_some());
+    assert_eq!(kept, [true, false, true, true], "it does not say when it was published");
+}
+
+#[test]
+fn a_file_that_is_wrong_leaves_what_was_read_before() {
+    let mut bootstrap = Bootstrap::default();
+    bootstrap.read(BootstrapFile::Dns, DNS).unwrap();
+    for wrong in ["", r#"{"services": []}"#, r#"{"services": [[["a b"], ["https://a.example/"]]]}"#] {
+        bootstrap.read(BootstrapFile::Dns, wrong).unwrap_err();
+        assert_eq!(bootstrap.zones().count(), 3);
+        assert_eq!(bootstrap.published(BootstrapFile::Dns), Some("2026-11-01T00:00:00Z"));
+    }
+}
+
+#[test]
+fn a_file_older_than_the_embedded_one_does_not_replace_it() {
+    let with = |publication: &str| DNS.replace("2026-11-01T00:00:00Z", publication);
+    let own = Table::embedded().published(BootstrapFile::Dns).unwrap();
+    let mut bootstrap = Bootstrap::default();
+    for (publication, want) in [
+        ("2019-01-01T00:00:00Z", "published at 2019-01-01T00:00:00Z, and egret has that of 20"),
+        ("2026-07-23T02:00:03+05:00", "published at 2026-07-22T21:00:03Z"),
+        ("yesterday", "no time of RFC 3339"),
+        ("-000001-01-01T00:00:00Z", "no time of RFC 3339"),
+    ] {
+        let error = bootstrap.renew(BootstrapFile::Dns, &with(publication)).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    let silent = bootstrap.renew(BootstrapFile::Ipv4, IPV4).unwrap_err().to_string();
+    assert!(silent.contains("does not say when"), "{silent}");
+    assert_eq!(bootstrap.zones().count(), 0);
+    for publication in [own, "2126-07-23T04:00:03.25+02:00"] {
+        bootstrap.renew(BootstrapFile::Dns, &with(publication)).unwrap();
+    }
+    let table = Table::with_bootstrap(&bootstrap);
+    assert_eq!(table.published(BootstrapFile::Dns), Some("2126-07-23T02:00:03Z"));
 }
