@@ -21,7 +21,7 @@ mod table;
 mod terms;
 #[cfg(test)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -64,6 +64,7 @@ const TOP: Keys = Keys {
         "default_deadline",
         "cache_size",
         "catalogue",
+        "bootstrap",
         "api_key",
         "service",
     ],
@@ -95,6 +96,8 @@ pub struct Config {
     pub api_keys: Vec<ApiKey>,
     /// Whether the catalogue's servers are asked where no service answers.
     pub catalogue: bool,
+    /// The base URL of IANA's RDAP bootstrap files, which keep the catalogue new; ends in `/`. `None`: nothing is fetched.
+    pub bootstrap: Option<String>,
     /// The services: the file's own, then those of the files beside it; their ids differ.
     pub services: Vec<ServiceConfig>,
 }
@@ -201,6 +204,7 @@ impl Default for Config {
             cache_size: CACHE_SIZE,
             api_keys: Vec::new(),
             catalogue: true,
+            bootstrap: None,
             services: Vec::new(),
         }
     }
@@ -245,6 +249,9 @@ impl Config {
             .read("cache_size", |item| value::cache_size(item.text()?).map_err(|why| item.error(why)))?;
         self.cache_size = size.unwrap_or(self.cache_size);
         self.catalogue = table.read("catalogue", Item::flag)?.unwrap_or(self.catalogue);
+        if let Some(url) = table.read("bootstrap", |item| bootstrap(item, self.catalogue))? {
+            self.bootstrap = Some(url);
+        }
         if let Some(items) = table.read("api_key", Item::tables)? {
             self.api_keys = api_key::read_all(&items)?;
         }
@@ -278,6 +285,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn bootstrap(item: &Item<'_>, catalogue: bool) -> Result<String, ConfigError> {
+    let url = value::bootstrap_url(item.text()?).map_err(|why| item.error(why))?;
+    if catalogue {
+        return Ok(url);
+    }
+    Err(item.error("it keeps the catalogue new, and `catalogue = false` turns that off; remove one of them"))
 }
 
 fn new_egress(item: &Item<'_>) -> Result<NewEgress, ConfigError> {

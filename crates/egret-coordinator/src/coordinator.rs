@@ -16,11 +16,14 @@ use egret_wire::problem::Problem;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use url::Url;
 
 use crate::api::{self, Estimates, Keyring, Knocks, Shared};
+use crate::bootstrap::Renewal;
 use crate::cache::Cache;
 use crate::clock::{Clock, instant, wall_ms};
 use crate::config::Config;
+use crate::config::value::is_loopback;
 use crate::drive::{Drive, Memory, Message, Parts, StoredFlows};
 use crate::join::Proofs;
 use crate::recorder::{QUEUE, Recorder};
@@ -127,7 +130,13 @@ impl Coordinator {
         let owners = config.owners().map(|(name, weight)| (name.to_owned(), weight)).collect();
         let api_keys = config.api_keys;
         let table = config.catalogue.then(|| Arc::clone(Table::embedded()));
-        let services = Arc::new(Services::new(config.services, table).map_err(StartError::Data)?);
+        let services = Services::new(config.services, table).map_err(StartError::Data)?;
+        let services = Arc::new(services.with_local(config.bootstrap.as_deref().is_some_and(is_local)));
+        let renewal = config.bootstrap.map(|base| Renewal::open(&base, &config.data_dir)).transpose();
+        let renewal = renewal.map_err(StartError::Data)?;
+        if let Some(table) = renewal.as_ref().and_then(Renewal::table) {
+            services.renew(table);
+        }
         let (ledgers, orders) = (store.ledgers().await?, store.orders().await?);
         // What was asked before has budgets that count from the start, and maybe an order to stand still.
         let paused = orders.iter().filter_map(|(key, _)| key.strip_prefix("service/"));
@@ -194,6 +203,9 @@ impl Coordinator {
         queue_again(&shared).await?;
         shared.is_ready.store(true, Ordering::Release);
         let (stop, stopping) = watch::channel(false);
+        if let Some(renewal) = renewal {
+            tokio::spawn(renewal.run(Arc::clone(&shared.services), stopping.clone()));
+        }
         let router = api::router(Arc::clone(&shared));
         let acceptor = tls.map(|tls| tls.acceptor);
         let scheme = if acceptor.is_some() { "https" } else { "http" };
@@ -268,6 +280,11 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// Whether IANA's files come from this host: then they may name servers on it.
+fn is_local(bootstrap: &str) -> bool {
+    Url::parse(bootstrap).is_ok_and(|url| is_loopback(&url))
 }
 
 async fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {

@@ -46,17 +46,17 @@ pub(crate) fn kept(path: &Path, make: impl FnOnce() -> Result<String, String>) -
         Err(error) => return Err(unusable(error)),
     }
     let text = make()?;
-    let draft = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(unusable)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
-    std::fs::rename(&draft, path).map_err(unusable)?;
+    write_whole(path, text.as_bytes()).map_err(unusable)?;
     Ok(text)
+}
+
+/// Writes a file, for this user only: after a crash it has all of the new content or all of the old.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - [`config`]: what it is told; `services`: the same, ready for use;
 //! - `drive`: the loop, with `job` (a job's life), `flights` (equal questions), `fleet` (agents and egresses), `memory` (ledgers over
 //!   restarts) and `progress` (batches);
+//! - `bootstrap`: IANA's files, which keep the catalogue new;
 //! - `cache`: answers that are given again, before any budget is spent;
 //! - `recorder`: outcomes to the store, then acknowledgements to the agents;
 //! - `session`, `login`, `join`, `seal`: agents; `api`: users, with [`key`] what they show; `server`, `linger`, `tls`: the listener.
@@ -15,6 +16,7 @@
 //! Absent: what answers mean (`egret-lookup`), when a call may leave (`egret-core`), SQL (`egret-store`).
 
 mod api;
+mod bootstrap;
 mod cache;
 mod clock;
 pub mod config;

@@ -5,7 +5,7 @@ mod known;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use egret_core::id::ServiceId;
@@ -30,9 +30,10 @@ const MOST: usize = 16_384;
 /// Those of the configuration come first. Others are added when they are first needed, and stay: an id is good
 /// for as long as the process lives.
 pub(crate) struct Services {
-    pub(crate) catalogue: Catalogue,
-    /// Whom the world asks; `None`: nobody but the configured services is asked.
-    table: Option<Arc<Table>>,
+    /// Whom to ask; another one takes its place when IANA's files are newer.
+    catalogue: RwLock<Arc<Catalogue>>,
+    /// Whether servers of the catalogue may be on this host.
+    has_local: bool,
     /// Filled from the front; what is filled never changes.
     slots: Box<[OnceLock<Box<ServiceConfig>>]>,
     /// How many are filled.
@@ -47,21 +48,56 @@ impl Services {
     /// Two services share an id; the configuration has checked that they do not. Or there are too many.
     pub(crate) fn new(configs: Vec<ServiceConfig>, table: Option<Arc<Table>>) -> Result<Self, String> {
         let lookups = configs.iter().map(|config| config.lookup.clone()).collect();
-        let catalogue = Catalogue::with_table(lookups, table.clone()).map_err(|error| error.to_string())?;
+        let catalogue = Catalogue::with_table(lookups, table).map_err(|error| error.to_string())?;
         let services = Self {
-            catalogue,
-            table,
+            catalogue: RwLock::new(Arc::new(catalogue)),
+            has_local: false,
             slots: std::iter::repeat_with(OnceLock::new).take(MOST).collect(),
             count: AtomicUsize::new(0),
             by_id: DashMap::new(),
             adding: Mutex::new(()),
         };
         for mut config in configs {
-            let known = services.table.as_deref().and_then(|table| table.server(config.lookup.id()));
+            let catalogue = services.catalogue();
+            let known = catalogue.table().and_then(|table| table.server(config.lookup.id()));
             config.referral = known.map(Server::referral).unwrap_or_default();
             services.add(config)?;
         }
         Ok(services)
+    }
+
+    /// The same, where servers that the catalogue has at `localhost` may be asked.
+    pub(crate) fn with_local(self, has_local: bool) -> Self {
+        Self { has_local, ..self }
+    }
+
+    /// Plans by this table from now on. Services that there are stay as they are.
+    pub(crate) fn renew(&self, table: Arc<Table>) {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        *catalogue = Arc::new(catalogue.with_newer_table(table));
+    }
+
+    /// Whether others than the configured services may be asked.
+    fn has_table(&self) -> bool {
+        self.catalogue().table().is_some()
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whom to ask what: [`Catalogue::plan`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn plan(
+        &self,
+        kind: Kind,
+        target: &str,
+        service: Option<&str>,
+        exact: bool,
+    ) -> Result<Steps, PlanError> {
+        self.catalogue().plan(kind, target, service, exact)
     }
 
     /// The service of that id, added if the table knows it and it was not needed before.
@@ -72,7 +108,8 @@ impl Services {
         if let Some(service) = self.find(id) {
             return Ok(service);
         }
-        let known = self.table.as_deref().and_then(|table| known::service(table, id));
+        let catalogue = self.catalogue();
+        let known = catalogue.tables_of(id).find_map(|table| known::service(table, id, self.has_local));
         self.add(known.ok_or_else(|| format!("no service `{id}` is configured, and the catalogue has none"))?)
     }
 
@@ -81,7 +118,7 @@ impl Services {
     /// # Errors
     /// There is none, or no room for it.
     pub(crate) fn revive(&self, id: &str) -> Result<ServiceId, String> {
-        self.need(id).or_else(|why| match Place::of_id(id).filter(|_| self.table.is_some()) {
+        self.need(id).or_else(|why| match Place::of_id(id).filter(|_| self.has_table()) {
             Some(place) => self.learn(&place),
             None => Err(why),
         })
@@ -110,13 +147,13 @@ impl Services {
                 let (service, path) = self.rdap_place(place, root, path)?;
                 Ok((service, None, path.into_bytes()))
             }
-            Place::Whois { host } => match self.catalogue.plan(kind, target, Some(host), exact) {
+            Place::Whois { host } => match self.plan(kind, target, Some(host), exact) {
                 Ok(Steps { first: step, .. }) => {
                     let service = self.need(&step.service)?;
                     let at = step.at.filter(|_| self.config(service).address.is_empty());
                     Ok((service, at, step.question))
                 }
-                Err(PlanError::UnknownService { .. }) if self.table.is_some() => {
+                Err(PlanError::UnknownService { .. }) if self.has_table() => {
                     let name = Target::parse(kind, target).map_err(|error| error.to_string())?;
                     let name = if exact { name } else { name.registrable(0) };
                     Ok((self.learn(place)?, None, format!("{}\r\n", name.as_str()).into_bytes()))
@@ -129,19 +166,19 @@ impl Services {
     /// The service of a URL and the path below its address: a configured one, a known host, or one that is new.
     fn rdap_place(&self, place: &Place, root: &str, path: &str) -> Result<(ServiceId, String), String> {
         let url = format!("{root}{}", path.trim_start_matches('/'));
-        let configured =
-            self.catalogue.services().iter().filter(|service| service.protocol() == Protocol::Rdap);
+        let catalogue = self.catalogue();
+        let configured = catalogue.services().iter().filter(|service| service.protocol() == Protocol::Rdap);
         for id in configured.filter_map(|service| self.find(service.id())) {
             if let Some(below) = url.strip_prefix(self.config(id).address.as_str()) {
                 return Ok((id, format!("/{below}")));
             }
         }
         let host = root.split("//").nth(1).unwrap_or_default().trim_end_matches('/');
-        let known = self.table.as_deref().is_some_and(|table| table.backend(host).next().is_some());
+        let known = catalogue.table().is_some_and(|table| table.backend(host).next().is_some());
         let service = match known.then(|| self.need(host)) {
             Some(Ok(service)) if self.config(service).address == root => service,
             // A stranger may name a host of this machine only if a service was configured for it.
-            _ if self.table.is_none() || host.starts_with("localhost") => {
+            _ if !self.has_table() || host.starts_with("localhost") => {
                 return Err(format!("no service is configured for {host}"));
             }
             _ => self.learn(place)?,

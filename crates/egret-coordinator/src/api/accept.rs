@@ -113,7 +113,7 @@ pub(crate) fn accept(
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
     let target = request::target(&mut request)?;
     let (kind, named) = (kind(request.lookup), request.service.as_deref());
-    let Steps { first: step, next } = shared.services.catalogue.plan(kind, &target, named, request.exact)?;
+    let Steps { first: step, next } = shared.services.plan(kind, &target, named, request.exact)?;
     // Before one is added for it.
     caller.check_service(&step.service)?;
     let (service, at) = whom(&shared.services, &step)?;
@@ -202,8 +202,7 @@ fn reopened(services: &Services, row: &JobRow) -> Result<Job, String> {
         job.attempts = std::mem::take(&mut hop.attempts);
         return Ok(job.with_course(Some(Box::new(Course { spec, fallback: None }))));
     }
-    let plan =
-        |service: Option<&str>| services.catalogue.plan(spec.kind(), &spec.target, service, spec.exact);
+    let plan = |service: Option<&str>| services.plan(spec.kind(), &spec.target, service, spec.exact);
     // The catalogue may name another service by now; the job has its place at the first.
     let is_same = |steps: &Steps| steps.first.service == row.flow.service;
     let steps = match plan(spec.service.as_deref()) {

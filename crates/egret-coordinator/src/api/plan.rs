@@ -147,7 +147,7 @@ async fn count(shared: &Shared, caller: &Caller, options: &JobRequest, body: Bod
             let target = std::str::from_utf8(&line)
                 .map_err(|_| Failure::new(Code::InvalidTarget, "the line is not UTF-8"))?;
             let (kind, service) = (kind(options.lookup), options.service.as_deref());
-            let step = shared.services.catalogue.plan(kind, target, service, options.exact)?.first;
+            let step = shared.services.plan(kind, target, service, options.exact)?.first;
             caller.check_service(&step.service)?;
             let (service, at) = whom(&shared.services, &step)?;
             let question = (at.as_deref(), step.question.as_slice());

@@ -100,7 +100,7 @@ fn planned(shared: &Shared, caller: &Caller, uri: &Uri) -> Result<(ServiceId, St
     let (service, path) = below.split_at(below.find('/').unwrap_or(below.len()));
     let path = if path.is_empty() { "/" } else { path };
     let target = uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
-    let step = shared.services.catalogue.plan(Kind::Http, &target, Some(service), false)?.first;
+    let step = shared.services.plan(Kind::Http, &target, Some(service), false)?.first;
     caller.check_service(&step.service)?;
     let (service, _) = whom(&shared.services, &step)?;
     Ok((service, step.target))

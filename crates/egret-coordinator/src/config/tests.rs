@@ -269,6 +269,25 @@ fn services_beside_the_file_follow_its_own_in_the_order_of_their_names() {
 }
 
 #[test]
+fn nothing_keeps_the_catalogue_new_unless_told() {
+    let url = |text: &str| Config::parse(text, "egret.toml").unwrap().bootstrap;
+    assert_eq!(url(""), None);
+    for base in
+        ["https://data.iana.org/rdap/", "http://127.0.0.1:8080/", "http://[::1]/", "http://localhost/a/"]
+    {
+        assert_eq!(url(&format!("bootstrap = \"{base}\"")).as_deref(), Some(base));
+    }
+    // A file beside that has services leaves it as it is.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("services")).unwrap();
+    std::fs::write(dir.path().join("services/a.toml"), service("")).unwrap();
+    let main = dir.path().join("egret.toml");
+    std::fs::write(&main, "bootstrap = \"https://mirror.example/\"\n").unwrap();
+    let config = Config::load(&main, &Overrides::default()).unwrap();
+    assert_eq!((config.bootstrap.as_deref(), config.services.len()), (Some("https://mirror.example/"), 1));
+}
+
+#[test]
 fn the_example_is_valid_and_shows_every_key() {
     let config = Config::parse(EXAMPLE, "egret.example.toml").unwrap();
     assert_eq!(config.services.len(), 1);

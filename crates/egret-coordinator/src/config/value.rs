@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use egret_wire::agent::MAX_ANSWER;
-use url::Url;
+use url::{Host, Url};
 
 const LEAST: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -91,6 +91,31 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
     }
     let url = String::from(url);
     Ok(if url.ends_with('/') { url } else { url + "/" })
+}
+
+/// Where IANA's RDAP bootstrap files are: whoever writes them says whom everybody asks, so nobody may write them on
+/// the way.
+pub(super) fn bootstrap_url(text: &str) -> Result<String, String> {
+    const MEND: &str = "write the folder of the four files, such as https://data.iana.org/rdap/";
+    let base = base_url(text)?;
+    if !text.ends_with('/') {
+        return Err(format!("{} does not end in `/`; {MEND}", quoted(text)));
+    }
+    let is_kept_whole = Url::parse(&base).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url));
+    if is_kept_whole {
+        return Ok(base);
+    }
+    Err(format!("{} is plain HTTP, and not on this host; {MEND}", quoted(text)))
+}
+
+/// Whether a URL leads to this host, whatever names mean elsewhere (RFC 6761 section 6.3).
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => v4.is_loopback(),
+        Some(Host::Ipv6(v6)) => v6.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
 }
 
 /// The longest answer, in bytes: `64KiB`, `1MiB`.

@@ -8,11 +8,13 @@ use egret_core::scope::Scope;
 use egret_lookup::known::{self, Referral, Server, Table};
 use egret_lookup::{Place, Service};
 use egret_wire::agent;
+use url::Url;
 
+use crate::config::value::is_loopback;
 use crate::config::{ServiceConfig, defaults};
 
-/// The service that a back end of the table is.
-pub(super) fn service(table: &Table, id: &str) -> Option<ServiceConfig> {
+/// The service that a back end of the table is. One at `localhost` may be asked only if there may be such.
+pub(super) fn service(table: &Table, id: &str, has_local: bool) -> Option<ServiceConfig> {
     let mut servers = table.backend(id);
     let first = servers.next()?;
     let is_one_host = servers.next().is_none();
@@ -26,9 +28,12 @@ pub(super) fn service(table: &Table, id: &str) -> Option<ServiceConfig> {
         egret_lookup::Protocol::Http => return None,
     };
     let referral = first.referral();
+    let allow_private_addresses =
+        has_local && Url::parse(&service.address).is_ok_and(|url| is_loopback(&url));
     Some(ServiceConfig {
         terms: terms(first),
         referral,
+        allow_private_addresses,
         source: first.source().map(str::to_owned),
         ..service
     })
@@ -137,11 +142,26 @@ mod tests {
         let ids: std::collections::BTreeSet<&str> = table.servers().map(Server::backend).collect();
         assert!(ids.len() > 500, "{}", ids.len());
         for id in ids {
-            let service = service(table, id).unwrap_or_else(|| panic!("{id}"));
+            let service = service(table, id, true).unwrap_or_else(|| panic!("{id}"));
             let server = table.backend(id).next().unwrap();
             assert_eq!(service.terms.quotas.len(), server.quotas().len(), "{id}");
             assert!(service.terms.quotas_in_calls().iter().all(|quota| quota.units > 0), "{id}");
             assert!(service.address.is_empty() || service.address.contains(':'), "{id}");
+            assert!(!service.allow_private_addresses, "{id}");
         }
+    }
+
+    #[test]
+    fn servers_on_this_host_are_asked_only_where_there_may_be_some() {
+        let mut bootstrap = known::Bootstrap::default();
+        let dns = r#"{"services": [[["aa"], ["http://localhost:8080/rdap/"]], [["ab"], ["http://localhost.example/"]],
+            [["ac"], ["http://a.localhost/"]]]}"#;
+        bootstrap.read(known::BootstrapFile::Dns, dns).unwrap();
+        let table = Table::with_bootstrap(&bootstrap);
+        let may = |id, has_local| service(&table, id, has_local).unwrap().allow_private_addresses;
+        let all = ["localhost", "localhost.example", "a.localhost"];
+        assert_eq!(all.map(|id| may(id, true)), [true, false, true]);
+        assert_eq!(all.map(|id| may(id, false)), [false; 3]);
+        assert_eq!(service(&table, "localhost", true).unwrap().address, "http://localhost:8080/");
     }
 }

@@ -68,14 +68,25 @@ insecure = true
     => 2:12: key `insecure`: plain HTTP and [tls] at once; remove one of them
 trusted_proxies = ["10.0.0.0/8", "proxy"]
     => 1:34: key `trusted_proxies[1]`: `proxy` is not a network; write 10.0.0.0/8 or 192.0.2.7
+bootstrap = true
+    => 1:13: key `bootstrap`: true or false, not text; put it in quotes
+bootstrap = "data.iana.org/rdap/"
+    => 1:13: key `bootstrap`: `data.iana.org/rdap/` is no URL (relative URL without a base); write a base URL, such as https://api.example.org/v1/
+bootstrap = "https://data.iana.org/rdap/dns.json"
+    => 1:13: key `bootstrap`: `https://data.iana.org/rdap/dns.json` does not end in `/`; write the folder of the four files, such as https://data.iana.org/rdap/
+bootstrap = "http://data.iana.org/rdap/"
+    => 1:13: key `bootstrap`: `http://data.iana.org/rdap/` is plain HTTP, and not on this host; write the folder of the four files, such as https://data.iana.org/rdap/
+catalogue = false
+bootstrap = "https://data.iana.org/rdap/"
+    => 2:13: key `bootstrap`: it keeps the catalogue new, and `catalogue = false` turns that off; remove one of them
 lisen = ""
     => 1:1: key `lisen`: unknown key `lisen`; did you mean `listen`?
 data-dir = ""
     => 1:1: key `data-dir`: unknown key `data-dir`; did you mean `data_dir`?
 frobnicate = 1
-    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, api_key, service
+    => 1:1: key `frobnicate`: unknown key `frobnicate`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, bootstrap, api_key, service
 "a\nb" = 1
-    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, api_key, service
+    => 1:1: key `"a\nb"`: unknown key `a\nb`; remove it, or write one of: listen, data_dir, tls, insecure, trusted_proxies, new_egress, default_deadline, cache_size, catalogue, bootstrap, api_key, service
 database = "postgres://db"
     => 1:1: key `database`: `database` is not supported by this version of egret; remove it
 [api_key]
