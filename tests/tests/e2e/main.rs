@@ -4,6 +4,7 @@
 mod backlog;
 mod bad_input;
 mod cache;
+mod catalogue;
 mod check;
 mod deaths;
 mod deploy;
