@@ -95,6 +95,7 @@ fn lookup(target: &str) -> JobRequest {
         priority: egret_wire::api::Priority::Normal,
         deadline: None,
         exact: false,
+        follow: None,
         max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),
