@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use egret_wire::api::{Deadline, JobState, Lookup, Priority};
+use egret_wire::api::{Deadline, JobState, Keep, Lookup, Priority};
 use egret_wire::value::Span;
 use serde::de::DeserializeOwned;
 
@@ -118,6 +118,11 @@ pub(crate) fn state_parser() -> impl TypedValueParser<Value = JobState> {
 /// A priority.
 pub(crate) fn priority_parser() -> impl TypedValueParser<Value = Priority> {
     words(["interactive", "normal", "bulk"])
+}
+
+/// What is kept of answers.
+pub(crate) fn keep_parser() -> impl TypedValueParser<Value = Keep> {
+    words(["record", "raw", "both"])
 }
 
 fn words<T, const N: usize>(words: [&'static str; N]) -> impl TypedValueParser<Value = T>

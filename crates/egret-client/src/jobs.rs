@@ -106,7 +106,7 @@ impl Client {
 mod tests {
     use super::*;
     use crate::stage::{Stage, json};
-    use egret_wire::api::{Lookup, Priority};
+    use egret_wire::api::{Keep, Lookup, Priority};
 
     const JOB: &str = r#"{"id":"job_1","batch":null,"lookup":"domain","target":"example.com","service":"s",
         "state":"queued","priority":"normal","created_at":"2026-01-01T00:00:00.000Z","ended_at":null,
@@ -125,6 +125,7 @@ mod tests {
             exact: false,
             follow: None,
             max_age: None,
+            keep: Keep::Both,
             reference: None,
             labels: BTreeMap::new(),
             egress: None,

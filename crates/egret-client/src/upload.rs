@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use egret_wire::api::{BatchView, Deadline, Follow, Lookup, Plan, Priority};
+use egret_wire::api::{BatchView, Deadline, Follow, Keep, Lookup, Plan, Priority};
 use egret_wire::value::Span;
 use futures_util::stream::{Stream, try_unfold};
 use reqwest::header::CONTENT_TYPE;
@@ -52,6 +52,8 @@ pub struct UploadOptions {
     pub follow: Option<Follow>,
     /// How old an answer may be that was given to another job; zero: the service is asked.
     pub max_age: Option<Span>,
+    /// What is kept of the answers; all of them unless told.
+    pub keep: Option<Keep>,
 }
 
 impl UploadOptions {
@@ -68,6 +70,7 @@ impl UploadOptions {
             ("exact", self.exact.then(|| "true".to_owned())),
             ("follow", self.follow.map(|follow| follow.as_str().to_owned())),
             ("max_age", self.max_age.map(|age| age.to_string())),
+            ("keep", self.keep.map(|keep| keep.as_str().to_owned())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -176,13 +179,15 @@ mod tests {
             exact: true,
             follow: Some(Follow::Registry),
             max_age: Some(Span(Duration::ZERO)),
+            keep: Some(Keep::Record),
             ..UploadOptions::default()
         };
         let lines = &b"a.example\nb.example\n"[..];
         let batch = stage.client().submit_lines(lines, LineFormat::Text, &options).await.unwrap();
         assert_eq!(batch.jobs_total, 2);
         let request = stage.requests().remove(0);
-        let head = "POST /v1/jobs?lookup=domain&priority=bulk&deadline=1h&exact=true&follow=registry&max_age=0ms HTTP/1.1";
+        let head = "POST /v1/jobs?lookup=domain&priority=bulk&deadline=1h&exact=true&follow=registry&max_age=0ms\
+                    &keep=record HTTP/1.1";
         assert!(request.starts_with(head), "{request}");
         assert!(request.contains("content-type: text/plain"), "{request}");
         assert!(request.contains("a.example\nb.example\n"), "{request}");

@@ -49,6 +49,7 @@ pub(crate) use estimates::Estimates;
 pub(crate) use failure::Failure;
 pub(crate) use fleet::create_token;
 pub(crate) use knocks::Knocks;
+pub(crate) use record::reduced;
 pub(crate) use via::room as via_room;
 
 use crate::cache::Cache;

@@ -530,7 +530,7 @@ impl Drive {
             // Whoever waited may have given up.
             let _ = waiter.send(Arc::clone(&outcome));
         }
-        self.record(outcome, report, now);
+        self.record(outcome, open.only_record.clone(), report, now);
     }
 
     /// A job that is in no table any more leaves what else knows of it.

@@ -10,6 +10,7 @@ use egret_store::{AnswerRow, JobRow, OutcomeRow, Store, StoreError};
 use egret_wire::agent::Attempt;
 use tokio::sync::{mpsc, watch};
 
+use crate::api::reduced;
 use crate::session::Outgoing;
 
 /// Outcomes written in one go at most.
@@ -20,8 +21,8 @@ pub(crate) const QUEUE: usize = 4_096;
 /// What is to be written, and the attempt that brought it.
 #[derive(Debug)]
 pub(crate) enum Finished {
-    /// The end of a job.
-    Job { outcome: Arc<OutcomeRow>, report: Option<(AgentId, Attempt)> },
+    /// The end of a job; of whose answer, if it is about something by name, only the record is written.
+    Job { outcome: Arc<OutcomeRow>, only_record: Option<Box<str>>, report: Option<(AgentId, Attempt)> },
     /// A job goes on at another service.
     Moved { row: JobRow, report: Option<(AgentId, Attempt)> },
     /// An answer to be given again.
@@ -36,6 +37,16 @@ impl Finished {
         }
     }
 
+    /// The end of a job as it is written.
+    fn row(&self) -> Option<OutcomeRow> {
+        let Self::Job { outcome, only_record, .. } = self else { return None };
+        let mut row = OutcomeRow::clone(outcome);
+        if let Some(asked) = only_record {
+            row.body = reduced(row.body, asked);
+        }
+        Some(row)
+    }
+
     fn answer(&self) -> Option<&AnswerRow> {
         match self {
             Self::Job { .. } | Self::Moved { .. } => None,
@@ -48,6 +59,10 @@ impl Finished {
             Self::Moved { row, .. } => Some(row),
             Self::Job { .. } | Self::Answer { .. } => None,
         }
+    }
+
+    fn is_reduced(&self) -> bool {
+        matches!(self, Self::Job { only_record: Some(_), .. })
     }
 
     fn report(&self) -> Option<(AgentId, Attempt)> {
@@ -95,7 +110,14 @@ impl Recorder {
         // A job moves before it ends; whoever ends first has no move behind it.
         let moved: Vec<_> = batch.iter().filter_map(Finished::moved).cloned().collect();
         let moves = if moved.is_empty() { None } else { Some(self.store.advance(moved).await?) };
-        let rows = batch.iter().filter_map(Finished::outcome).cloned().collect();
+        let mut rows = Vec::with_capacity(batch.len());
+        for finished in batch {
+            rows.extend(finished.row());
+            // Making a record takes a while, of the longest answers a hundredth of a second.
+            if finished.is_reduced() {
+                tokio::task::yield_now().await;
+            }
+        }
         self.store.append_outcomes(rows).await?.await?;
         if let Some(commit) = moves {
             commit.await?;

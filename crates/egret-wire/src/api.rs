@@ -55,6 +55,35 @@ pub enum Priority {
     Bulk,
 }
 
+/// What is kept of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// What was found, as a record; not the service's words.
+    Record,
+    /// The service's words; no record is made of them.
+    Raw,
+    /// Both.
+    #[default]
+    Both,
+}
+
+impl Keep {
+    /// Whether it is what nobody has to say.
+    pub fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+
+    /// The word the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Raw => "raw",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// When a job must have ended: a duration from now, or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -95,6 +124,9 @@ pub struct JobRequest {
     /// How old an answer may be that was given to another job; zero: the service is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
+    /// What is kept of the answer.
+    #[serde(default, skip_serializing_if = "Keep::is_both")]
+    pub keep: Keep,
     /// The caller's own id, returned.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -211,9 +243,10 @@ pub struct Answer {
     pub outcome: AnswerOutcome,
     /// Which protocol brought it.
     pub protocol: String,
-    /// What was found, by the names of RDAP whatever the protocol; `null` if nothing was found, or over HTTP.
+    /// What was found, by the names of RDAP whatever the protocol; `null` if nothing was found, over HTTP, and where
+    /// only the text is kept.
     pub record: Option<serde_json::Value>,
-    /// The answer as text.
+    /// The answer as text, unless only the record is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
     /// The answer in base64, when it is no text.
@@ -361,6 +394,9 @@ pub struct JobView {
     pub result: JobResult,
     /// As submitted.
     pub labels: BTreeMap<String, String>,
+    /// What is kept of its answer; absent: all.
+    #[serde(default, skip_serializing_if = "Keep::is_both")]
+    pub keep: Keep,
     /// Which egresses it may use, as submitted; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<EgressWish>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use egret_testkit::{Rules, WhoisRemote};
 use egret_tests::{Process, Rig};
-use egret_wire::api::{JobRequest, Lookup, Priority};
+use egret_wire::api::{JobRequest, Keep, Lookup, Priority};
 use tempfile::TempDir;
 
 /// The word that makes this program a remote.
@@ -67,6 +67,7 @@ pub(crate) fn request(target: String) -> JobRequest {
         exact: false,
         follow: None,
         max_age: None,
+        keep: Keep::Both,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

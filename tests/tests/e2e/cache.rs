@@ -5,7 +5,7 @@ use std::time::Duration;
 use egret_client::UploadOptions;
 use egret_testkit::{Remote, Rules, WhoisRemote};
 use egret_tests::{Rig, egret, names, service};
-use egret_wire::api::{JobRequest, JobState, JobView, Lookup, Priority};
+use egret_wire::api::{JobRequest, JobState, JobView, Keep, Lookup, Priority};
 use egret_wire::value::{Span, Time};
 use serde_json::{Value, json};
 
@@ -30,6 +30,7 @@ fn request(target: &str, max_age: Option<Duration>) -> JobRequest {
         exact: false,
         follow: None,
         max_age: max_age.map(Span),
+        keep: Keep::Both,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use egret_testkit::{Answers, Remote, Rules, WhoisRemote};
 use egret_tests::{Rig, names, service};
-use egret_wire::api::{Deadline, JobRequest, JobState, Lookup, Priority};
+use egret_wire::api::{Deadline, JobRequest, JobState, Keep, Lookup, Priority};
 use egret_wire::value::Span;
 
 const WAIT: Option<Duration> = Some(Duration::from_secs(60));
@@ -25,6 +25,7 @@ fn request(target: &str) -> JobRequest {
         exact: false,
         follow: None,
         max_age: None,
+        keep: Keep::Both,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use egret_client::{Client, ClientError};
-use egret_wire::api::{Answer, Follow, JobRequest, JobState, JobView, Lookup, Priority};
+use egret_wire::api::{Answer, Follow, JobRequest, JobState, JobView, Keep, Lookup, Priority};
 use egret_wire::value::Span;
 use futures_util::{StreamExt, stream};
 
@@ -90,6 +90,7 @@ fn request(args: &LookupArgs, target: &str) -> JobRequest {
         exact: false,
         follow: args.follow,
         max_age: args.max_age,
+        keep: Keep::Both,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: &PlanArgs, client: &Client, out: &Out) -> Result<E
         exact: args.exact,
         follow: None,
         max_age: args.max_age,
+        keep: None,
     };
     let plan = client.plan(read(&args.file).await?, &options, &args.more).await?;
     tell_rejected(&plan.rejected, plan.rejected_total, out);

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use clap::Args;
 use egret_client::{Client, LineFormat, UploadOptions};
-use egret_wire::api::{BatchView, Deadline, Follow, Lookup, Priority, RejectedLine};
+use egret_wire::api::{BatchView, Deadline, Follow, Keep, Lookup, Priority, RejectedLine};
 use egret_wire::value::Span;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, ReadBuf};
 
-use crate::args::{deadline, kind_parser, priority_parser, span};
+use crate::args::{deadline, keep_parser, kind_parser, priority_parser, span};
 use crate::exit::{Exit, Failure};
 use crate::follow::{Sink, follow};
 use crate::out::Out;
@@ -55,6 +55,9 @@ pub(crate) struct SubmitArgs {
     /// How far to follow referrals: registry, or registrar [default: registrar for domains]
     #[arg(long, value_name = "HOW_FAR", value_parser = str::parse::<Follow>)]
     follow: Option<Follow>,
+    /// What is kept of the answers: what was found as records, the services' words, or both [default: both]
+    #[arg(long, value_parser = keep_parser())]
+    keep: Option<Keep>,
 }
 
 /// Submits, and follows if the user waits.
@@ -152,6 +155,7 @@ async fn upload(
         exact: args.exact,
         follow: args.follow,
         max_age: args.max_age,
+        keep: args.keep,
     };
     let read = Arc::clone(&input.read);
     let mut progress = Progress::new(out, None);

@@ -8,10 +8,10 @@ use std::time::Duration;
 use egret_core::id::{BatchId, JobId, ServiceId};
 use egret_core::scheduler::Class;
 use egret_lookup::known::Referral;
-use egret_lookup::{Kind, Protocol, Step, Steps, fields};
+use egret_lookup::{Kind, Protocol, Step, Steps, Target, fields};
 use egret_store::{BatchEnd, EndState, Flow, JobRow, OutcomeRow, StoreError};
 use egret_wire::api::{
-    Deadline, EgressWish, Follow, HttpRequest, JobError, JobRequest, JobResult, Lookup, Priority,
+    Deadline, EgressWish, Follow, HttpRequest, JobError, JobRequest, JobResult, Keep, Lookup, Priority,
 };
 use egret_wire::problem::Code;
 use egret_wire::value::Span;
@@ -45,6 +45,8 @@ pub(crate) struct Spec {
     /// How old an answer may be; unless told, as old as the service's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<Span>,
+    #[serde(default, skip_serializing_if = "Keep::is_both")]
+    pub(crate) keep: Keep,
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -82,6 +84,20 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// What the answer is about, in the words of registries; the target as given where it has no such form.
+    pub(super) fn asked(&self) -> String {
+        let Ok(target) = Target::parse(kind(self.lookup), &self.target) else { return self.target.clone() };
+        let is_cut = self.lookup == Lookup::Domain && !self.exact;
+        if is_cut { target.registrable(0).into_string() } else { target.into_string() }
+    }
+
+    /// The same if nothing but the record of the answer is kept.
+    fn only_record(&self) -> Option<Box<str>> {
+        (self.keep == Keep::Record).then(|| self.asked().into_boxed_str())
+    }
+}
+
 /// A job that may be appended and then submitted.
 pub(crate) struct Accepted {
     pub(crate) row: JobRow,
@@ -108,6 +124,7 @@ pub(crate) fn accept(
 ) -> Result<Accepted, Failure> {
     check_labels(&request)?;
     check_age(&request)?;
+    check_keep(&request)?;
     let egress = wish(request.egress.as_ref())?;
     let now_ms = shared.clock.wall_ms();
     let deadline_ms = deadline(shared, request.deadline, now_ms)?;
@@ -127,6 +144,7 @@ pub(crate) fn accept(
         deadline_ms,
         exact: request.exact,
         max_age: request.max_age,
+        keep: request.keep,
         reference: request.reference,
         labels: request.labels,
         egress: request.egress,
@@ -140,7 +158,12 @@ pub(crate) fn accept(
     let flow = Arc::new(Flow { service: name, owner, class: class(spec.priority) as u8, egress, batch });
     let reuse = reuse_of(&shared.services, service, &flow.egress, &spec, (at.as_deref(), &question));
     let job = Job::new(id, Arc::clone(&flow), service, instant(deadline_ms), question);
-    let job = job.at(at).with_reuse(reuse).with_course(course(&shared.services, service, &spec, next));
+    let job = job.at(at).with_only_record(spec.only_record()).with_reuse(reuse).with_course(course(
+        &shared.services,
+        service,
+        &spec,
+        next,
+    ));
     let spec = serde_json::to_vec(&spec).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(Accepted { row: JobRow { id, flow, deadline_ms, spec }, job })
 }
@@ -198,8 +221,9 @@ fn reopened(services: &Services, row: &JobRow) -> Result<Job, String> {
     if let Some(hop) = &mut spec.hop {
         let service = services.revive(&row.flow.service)?;
         let (at, question) = (hop.at.clone().map(String::into_boxed_str), hop.question.0.clone());
-        let mut job = new(service, question).at(at);
-        job.attempts = std::mem::take(&mut hop.attempts);
+        let attempts = std::mem::take(&mut hop.attempts);
+        let mut job = new(service, question).at(at).with_only_record(spec.only_record());
+        job.attempts = attempts;
         return Ok(job.with_course(Some(Box::new(Course { spec, fallback: None }))));
     }
     let plan = |service: Option<&str>| services.plan(spec.kind(), &spec.target, service, spec.exact);
@@ -214,7 +238,8 @@ fn reopened(services: &Services, row: &JobRow) -> Result<Job, String> {
     let question = asked.map_err(|Failure(problem)| problem.detail)?;
     let course = course(services, service, &spec, steps.next);
     let reuse = reuse_of(services, service, &row.flow.egress, &spec, (at.as_deref(), &question));
-    Ok(new(service, question).at(at).with_reuse(reuse).with_course(course))
+    let job = new(service, question).at(at).with_only_record(spec.only_record());
+    Ok(job.with_reuse(reuse).with_course(course))
 }
 
 /// Where a job may go on after its step at `service`.
@@ -330,6 +355,16 @@ pub(super) fn check_age(request: &JobRequest) -> Result<(), Failure> {
     match request.max_age {
         Some(age) if age.0 > OLDEST => {
             Err(Failure::new(Code::InvalidField, "an age is at most 366 days").at("/max_age"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_keep(request: &JobRequest) -> Result<(), Failure> {
+    match (request.keep, request.lookup) {
+        (Keep::Record, Lookup::Http) => {
+            let detail = "no record is made of what an http service answers; keep `raw` or `both`";
+            Err(Failure::new(Code::InvalidField, detail).at("/keep"))
         }
         _ => Ok(()),
     }

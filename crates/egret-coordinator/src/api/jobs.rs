@@ -382,7 +382,7 @@ pub(super) fn view(
     };
     let mut result: JobResult = result;
     if let Some(answer) = &mut result.answer {
-        record::add(answer, &spec.target);
+        record::shape(answer, &spec.asked(), spec.keep);
     }
     Ok(JobView {
         id: kept.job.id.to_string(),
@@ -398,6 +398,7 @@ pub(super) fn view(
         cached: result.answered_at.is_some(),
         result,
         labels: spec.labels,
+        keep: spec.keep,
         // Those of an earlier version have no other words for it than their flow.
         egress: spec.egress.or_else(|| serde_json::from_str(&kept.job.flow.egress).ok()),
         cursor: None,

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Json, Response};
 use egret_core::id::{BatchId, ServiceId};
 use egret_core::scheduler::Place;
 use egret_store::{BatchEnd, BatchRow, Commit, Flow, JobRow, RejectedRow};
-use egret_wire::api::{Deadline, JobRequest, Lookup, Priority};
+use egret_wire::api::{Deadline, JobRequest, Keep, Lookup, Priority};
 use egret_wire::problem::Code;
 use egret_wire::value::{Span, Time};
 use tokio::sync::mpsc::error::SendError;
@@ -125,6 +125,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
         exact: false,
         follow: None,
         max_age: None,
+        keep: Keep::Both,
         reference: None,
         labels: std::collections::BTreeMap::new(),
         egress: None,
@@ -140,6 +141,7 @@ pub(super) fn options(query: &HashMap<String, String>) -> Result<JobRequest, Fai
             "service" => request.service = Some(value.clone()),
             "exact" => request.exact = value.parse().map_err(|_| invalid())?,
             "follow" => request.follow = Some(value.parse().map_err(|_| invalid())?),
+            "keep" => request.keep = serde_json::from_value(word()).map_err(|_| invalid())?,
             "max_age" => request.max_age = Some(value.parse().map_err(|_| invalid())?),
             "deadline" => {
                 let span = value.parse::<Span>().map(Deadline::In).ok();

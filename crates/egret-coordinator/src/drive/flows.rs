@@ -337,7 +337,7 @@ impl Drive {
     /// Ends a job that is in the store alone.
     fn end_stored(&mut self, flow: FlowId, outcome: OutcomeRow, now: Instant) {
         self.scheduler.handle(Event::Gone(flow), now);
-        self.record(Arc::new(outcome), None, now);
+        self.record(Arc::new(outcome), None, None, now);
     }
 
     /// What becomes of a batch from now on; false: it was given up, and that is for good.
@@ -429,6 +429,7 @@ impl Drive {
     pub(super) fn record(
         &mut self,
         outcome: Arc<OutcomeRow>,
+        only_record: Option<Box<str>>,
         report: Option<(AgentId, Attempt)>,
         now: Instant,
     ) {
@@ -437,7 +438,7 @@ impl Drive {
             progress.end(outcome.state, now);
         }
         self.ending.insert(outcome.job, Arc::clone(&outcome));
-        self.finished.push_back(Finished::Job { outcome, report });
+        self.finished.push_back(Finished::Job { outcome, only_record, report });
     }
 }
 

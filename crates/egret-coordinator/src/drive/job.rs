@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) known: Option<Arc<Answered>>,
     /// The store is sure to have it, so it may be left there until its turn comes near.
     pub(crate) is_stored: bool,
+    /// What its answer is about, if only the record of it is kept.
+    pub(crate) only_record: Option<Box<str>>,
     /// Its caller gets what the service says, as it is.
     pub(crate) via: Option<Via>,
     failures: u8,
@@ -114,6 +116,7 @@ impl Job {
             reuse: None,
             known: None,
             is_stored: true,
+            only_record: None,
             via: None,
             failures: 0,
             silent: None,
@@ -148,6 +151,11 @@ impl Job {
         self.odd = None;
         self.refused_by.clear();
         self.nothing_for.clear();
+    }
+
+    /// The same job, of whose answer, which is about this, only the record is kept.
+    pub(crate) fn with_only_record(self, only_record: Option<Box<str>>) -> Self {
+        Self { only_record, ..self }
     }
 
     /// What it asks together with others, and its place among them; `None`: it asks by itself.
