@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod knocks;
 mod lines;
+mod lookup;
 mod origin;
 mod plan;
 mod quota;
@@ -133,6 +134,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/jobs/{id}/explain", get(explain::show))
         .route("/v1/plan", post(plan::plan))
+        .route("/v1/lookup/{kind}/{*target}", get(lookup::answer))
         .route("/v1/via/{*below}", any(via::forward))
         .route("/v1/batches", get(batches::list))
         .route("/v1/batches/{id}", get(batches::show).delete(batches::cancel))

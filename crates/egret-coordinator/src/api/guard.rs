@@ -3,14 +3,14 @@
 //! With API keys a request shows one, and its role allows what it asks for, or it does not. Without any
 //! only programs on this host may call, and only directly: a browser that was lured to a page, or a
 //! proxy that forwards, also comes from loopback. The page is known by its `Origin` or by a `Host` that
-//! is not this one, the proxy by its headers.
+//! is not this one, or by what the browser says of it; the proxy by its headers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, VIA};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use egret_wire::problem::{Code, Problem};
@@ -18,6 +18,9 @@ use egret_wire::problem::{Code, Problem};
 use super::caller::{Caller, Keyring};
 use super::{Failure, Shared};
 use crate::config::Role;
+
+/// Where a browser says what page a request is for (W3C Fetch Metadata, 2.4).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request in with its [`Caller`], or answers it.
 pub(crate) async fn admit(
@@ -67,7 +70,7 @@ fn needed(method: &Method, path: &str) -> Role {
         |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match *method {
         // Whatever the method, it spends budget as a job does.
-        _ if is_below("/v1/via") => Role::Submit,
+        _ if is_below("/v1/via") || is_below("/v1/lookup") => Role::Submit,
         Method::GET | Method::HEAD => Role::Read,
         // A plan changes nothing.
         _ if is_below("/v1/plan") => Role::Read,
@@ -79,6 +82,11 @@ fn needed(method: &Method, path: &str) -> Role {
 fn refusal(peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
     if !peer.to_canonical().is_loopback() {
         return Some("without API keys only callers on this host are served");
+    }
+    // A page's pictures and frames are asked for without `Origin`; some GETs spend budget.
+    let site = headers.get(SEC_FETCH_SITE).map_or(&b"none"[..], HeaderValue::as_bytes);
+    if !matches!(site, b"none" | b"same-origin") {
+        return Some("without API keys only direct callers are served: no pages of other sites");
     }
     let forwarded = headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
     if forwarded || [ORIGIN, VIA, FORWARDED].iter().any(|name| headers.contains_key(name)) {
@@ -102,7 +110,6 @@ fn is_loopback_host(host: &str) -> bool {
 mod tests {
     use super::*;
     use crate::api::caller::tests::key;
-    use axum::http::{HeaderName, HeaderValue};
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {
@@ -130,6 +137,11 @@ mod tests {
         for header in ["origin", "via", "forwarded", "x-forwarded-for", "x-forwarded-host"] {
             check("127.0.0.1", &[("host", "127.0.0.1"), (header, "http://127.0.0.1")], false);
         }
+        for (site, allowed) in
+            [("none", true), ("same-origin", true), ("same-site", false), ("cross-site", false)]
+        {
+            check("127.0.0.1", &[("host", "127.0.0.1"), ("sec-fetch-site", site)], allowed);
+        }
     }
 
     #[test]
@@ -152,6 +164,8 @@ mod tests {
             (Method::GET, "/v1/agents", [true, true, true]),
             (Method::POST, "/v1/jobs", [false, true, true]),
             (Method::GET, "/v1/via/api/x", [false, true, true]),
+            (Method::GET, "/v1/lookup/domain/a.example", [false, true, true]),
+            (Method::HEAD, "/v1/lookup/ip/192.0.2.0/24", [false, true, true]),
             (Method::DELETE, "/v1/via/api/x", [false, true, true]),
             (Method::DELETE, "/v1/jobs/job_1", [false, true, true]),
             (Method::DELETE, "/v1/batches/bat_1", [false, true, true]),

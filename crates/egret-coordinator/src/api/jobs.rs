@@ -12,7 +12,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use egret_core::id::{BatchId, JobId};
-use egret_store::{EndState, JobFilter, Kept, OutcomeRow};
+use egret_store::{Commit, EndState, JobFilter, JobRow, Kept, OutcomeRow};
 use egret_wire::api::{JobRequest, JobResult, JobState, JobView, Page};
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::{Span, Time};
@@ -149,36 +149,68 @@ impl<'de> Deserialize<'de> for AtMost {
     }
 }
 
+/// A job that somebody waits for.
+pub(super) struct Awaited {
+    pub(super) kept: Kept,
+    /// Its row is on its way to the disk.
+    commit: Commit,
+    /// Told before the record of it is on disk.
+    pub(super) ended: oneshot::Receiver<Arc<OutcomeRow>>,
+}
+
+/// Stores and submits one job for which room is reserved. No 202 is given, so nothing is promised yet: neither its
+/// call nor its end waits for the disk.
+pub(super) async fn launch(shared: &Arc<Shared>, accepted: Accepted) -> Result<Awaited, Failure> {
+    let Accepted { row, mut job } = accepted;
+    job.is_stored = false;
+    let (id, kept) = (row.id, Kept { job: row.clone(), outcome: None, discarded: false });
+    let commit = append(shared, row).await?;
+    shared.cache.look(&mut job).await;
+    let (sender, ended) = oneshot::channel();
+    shared.waiters.insert(id, sender);
+    shared.drive.send(Message::Submit { jobs: vec![job], batch: None }).await.map_err(|_| stopping())?;
+    Ok(Awaited { kept, commit, ended })
+}
+
+/// Hands a row to the store, as one of a job that is on its way to the drive.
+async fn append(shared: &Shared, row: JobRow) -> Result<Commit, Failure> {
+    let id = row.id;
+    shared.airborne.insert(id);
+    Ok(shared.store.append_jobs(vec![row]).await.inspect_err(|_| grounded(shared, id))?)
+}
+
+/// A job that did not get to the drive.
+fn grounded(shared: &Shared, id: JobId) {
+    shared.airborne.remove(&id);
+    release(shared, 1);
+}
+
+fn stopping() -> Failure {
+    Failure::new(Code::NotReady, "the coordinator is stopping")
+}
+
 /// Stores and submits one job, and waits for its end if asked to.
 async fn one(shared: &Arc<Shared>, accepted: Accepted, wait: Option<Duration>) -> Result<Response, Failure> {
-    let Accepted { row, mut job } = accepted;
-    job.is_stored = wait.is_none();
-    let id = row.id;
-    let kept = Kept { job: row.clone(), outcome: None, discarded: false };
-    shared.airborne.insert(id);
-    let grounded = || {
-        shared.airborne.remove(&id);
-        release(shared, 1);
-    };
-    let commit = shared.store.append_jobs(vec![row]).await.inspect_err(|_| grounded())?;
-    shared.cache.look(&mut job).await;
-    let submit = Message::Submit { jobs: vec![job], batch: None };
-    let stopping = || Failure::new(Code::NotReady, "the coordinator is stopping");
-    if let Some(wait) = wait {
-        // No 202 has been given, so nothing was promised yet: the answer need not wait for the disk.
-        let (sender, ended) = oneshot::channel();
-        shared.waiters.insert(id, sender);
-        shared.drive.send(submit).await.map_err(|_| stopping())?;
+    let id = accepted.row.id;
+    let kept = if let Some(wait) = wait {
+        let Awaited { kept, commit, ended } = launch(shared, accepted).await?;
         let ended = tokio::time::timeout(wait, ended).await;
         shared.waiters.remove(&id);
         if let Ok(Ok(outcome)) = ended {
             return Ok((StatusCode::OK, Json(view(&kept, Some(&outcome), None)?)).into_response());
         }
         commit.await?;
+        kept
     } else {
-        commit.await.inspect_err(|_| grounded())?;
+        let Accepted { row, mut job } = accepted;
+        let kept = Kept { job: row.clone(), outcome: None, discarded: false };
+        let commit = append(shared, row).await?;
+        shared.cache.look(&mut job).await;
+        commit.await.inspect_err(|_| grounded(shared, id))?;
+        let submit = Message::Submit { jobs: vec![job], batch: None };
         shared.drive.send(submit).await.map_err(|_| stopping())?;
-    }
+        kept
+    };
     let live = shared.ask(move |drive, _| drive.live(id)).await?;
     let mut response = (StatusCode::ACCEPTED, Json(with_live(&kept, live)?)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{id}")) {
@@ -444,16 +476,21 @@ pub(super) fn read_request(bytes: &[u8]) -> Result<JobRequest, Failure> {
     Ok(request)
 }
 
+/// The wait of `?wait=30s`.
+pub(super) fn span_waited(text: &str) -> Result<Duration, Failure> {
+    let span: Span = text.parse().map_err(|error: egret_wire::value::SpanError| {
+        Failure(Problem::new(Code::InvalidField, error.to_string()).at("/wait"))
+    })?;
+    Ok(span.0.min(LONGEST_WAIT))
+}
+
 /// How long the caller wants to wait: `?wait=30s` or `Prefer: wait=30`.
 fn wait(query: &HashMap<String, String>, headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
     if let Some(key) = query.keys().find(|key| *key != "wait") {
         return Err(unknown_parameter(key));
     }
     if let Some(text) = query.get("wait") {
-        let span: Span = text.parse().map_err(|error: egret_wire::value::SpanError| {
-            Failure(Problem::new(Code::InvalidField, error.to_string()).at("/wait"))
-        })?;
-        return Ok(Some(span.0.min(LONGEST_WAIT)));
+        return span_waited(text).map(Some);
     }
     let prefer = headers.get(HeaderName::from_static("prefer")).and_then(|value| value.to_str().ok());
     let seconds = prefer

@@ -269,20 +269,38 @@ async fn nothing(
 ) -> Result<Response, Failure> {
     let name = shared.services.name(service);
     if state == EndState::Expired {
-        let standstill = shared.ask(move |drive, now| drive.standstill(service, now)).await?;
-        let why = standstill.unwrap_or_else(|| format!("no budget of {name} was free within {}", Span(wait)));
-        let detail = format!("{why}{}", so_far(attempts));
-        return Ok(later(Failure::new(Code::TimedOut, detail), free_in(shared, service).await?));
+        return too_late(shared, service, no_budget(name, wait), attempts).await;
     }
-    let Some(JobError { code, detail }) = error else {
-        return Err(Failure::new(Code::NotReady, "the request was given up"));
-    };
+    Err(error.map_or_else(|| Failure::new(Code::NotReady, "the request was given up"), |e| failed(name, e)))
+}
+
+/// Nothing has left in time.
+pub(super) fn no_budget(service: &str, wait: Duration) -> String {
+    format!("no budget of {service} was free within {}", Span(wait))
+}
+
+/// Nothing came in time: `why`, unless nothing leaves as things stand, and when to come again.
+pub(super) async fn too_late(
+    shared: &Shared,
+    service: ServiceId,
+    why: String,
+    attempts: &[AttemptView],
+) -> Result<Response, Failure> {
+    let standstill = shared.ask(move |drive, now| drive.standstill(service, now)).await?;
+    let detail = format!("{}{}", standstill.unwrap_or(why), so_far(attempts));
+    let mut response = Failure::new(Code::TimedOut, detail).into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(free_in(shared, service).await?));
+    Ok(response)
+}
+
+/// The service had its tries.
+pub(super) fn failed(service: &str, JobError { code, detail }: JobError) -> Failure {
     let code = match &*code {
         "timed_out" => Code::TimedOut,
         "bad_answer" => Code::BadAnswer,
         _ => Code::Unreachable,
     };
-    Err(Failure::new(code, format!("{name}: {detail}")))
+    Failure::new(code, format!("{service}: {detail}"))
 }
 
 /// What was tried, in words.
@@ -302,10 +320,4 @@ async fn free_in(shared: &Shared, service: ServiceId) -> Result<u64, Failure> {
     let free_at = shared.estimate(service, 1).await?.next();
     let wait = free_at.map(|at| at.since(shared.clock.now()));
     Ok(wait.map_or(LATER, |wait| u64::try_from(wait.as_micros().div_ceil(1_000_000)).unwrap_or(LATER).max(1)))
-}
-
-fn later(failure: Failure, secs: u64) -> Response {
-    let mut response = failure.into_response();
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
-    response
 }
