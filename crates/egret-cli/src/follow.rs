@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use egret_client::{Client, ClientError, ResultLine, Results};
 use egret_wire::api::JobView;
+use egret_wire::csv;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -45,15 +46,17 @@ enum Form {
     AsItCame,
     /// The same, fit for a screen.
     Json,
+    /// A row for spreadsheets.
+    Csv,
     /// A line for people.
     Line,
 }
 
 impl Sink {
-    /// The file named on the command line (`-`: stdout as JSON), or stdout as the user likes it.
+    /// The file named on the command line (`-`: stdout as JSON), or stdout as the user likes it; as CSV if they say so.
     ///
     /// What a file held stays until [`Sink::begin`].
-    pub(crate) fn open(path: Option<&Path>, out: &Out) -> Result<Self, Failure> {
+    pub(crate) fn open(path: Option<&Path>, csv: bool, out: &Out) -> Result<Self, Failure> {
         if let Some(path) = path.filter(|path| *path != Path::new("-")) {
             let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
                 Failure::usage(format!(
@@ -61,9 +64,14 @@ impl Sink {
                     path.display()
                 ))
             })?;
-            return Ok(Self { to: To::File(BufWriter::new(file), path.to_owned()), form: Form::AsItCame });
+            let form = if csv { Form::Csv } else { Form::AsItCame };
+            return Ok(Self { to: To::File(BufWriter::new(file), path.to_owned()), form });
         }
-        let form = if path.is_some() || out.json { Form::Json } else { Form::Line };
+        let form = match path.is_some() || out.json {
+            _ if csv => Form::Csv,
+            true => Form::Json,
+            false => Form::Line,
+        };
         Ok(Self { to: To::Stdout(BufWriter::new(io::stdout())), form })
     }
 
@@ -72,14 +80,17 @@ impl Sink {
         Self { to: To::Nowhere, form: Form::AsItCame }
     }
 
-    /// Forgets what the file held: there is something to put into it now.
+    /// Forgets what the file held: there is something to put into it now. The names of columns come first.
     pub(crate) fn begin(&mut self) -> Result<(), Failure> {
         if let To::File(file, path) = &self.to
             && file.get_ref().metadata().is_ok_and(|metadata| metadata.is_file())
         {
             file.get_ref().set_len(0).map_err(|error| lost(path, &error))?;
         }
-        Ok(())
+        match self.form {
+            Form::Csv => self.put(csv::header().trim_end().as_bytes()),
+            Form::AsItCame | Form::Json | Form::Line => Ok(()),
+        }
     }
 
     /// Progress to go with it: where every result is seen as it comes, a bar would only be in the way.
@@ -94,11 +105,17 @@ impl Sink {
         let text = match self.form {
             Form::AsItCame => Cow::Borrowed(&line.text[..]),
             Form::Json => bytes(sanitize_json(&String::from_utf8_lossy(&line.text))),
+            Form::Csv => bytes(sanitize_line(csv::row(&line.job).trim_end())),
             Form::Line => bytes(sanitize_line(&told(&line.job))),
         };
+        self.put(&text)
+    }
+
+    fn put(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let end: &[u8] = if matches!(self.form, Form::Csv) { b"\r\n" } else { b"\n" };
         match &mut self.to {
-            To::File(file, path) => put(file, &text).map_err(|error| lost(path, &error)),
-            To::Stdout(stdout) => Ok(put(stdout, &text)?),
+            To::File(file, path) => put(file, line, end).map_err(|error| lost(path, &error)),
+            To::Stdout(stdout) => Ok(put(stdout, line, end)?),
             To::Nowhere => Ok(()),
         }
     }
@@ -111,10 +128,12 @@ impl Sink {
         }
     }
 
-    fn path(&self) -> Option<&Path> {
+    /// What is said on the command line to go on with it.
+    fn flags(&self) -> String {
+        let csv = if matches!(self.form, Form::Csv) { " --csv" } else { "" };
         match &self.to {
-            To::File(_, path) => Some(path),
-            To::Stdout(_) | To::Nowhere => None,
+            To::File(_, path) => format!("{csv} -o {}", path.display()),
+            To::Stdout(_) | To::Nowhere => csv.to_owned(),
         }
     }
 }
@@ -123,9 +142,9 @@ fn bytes(text: Cow<'_, str>) -> Cow<'static, [u8]> {
     Cow::Owned(text.into_owned().into_bytes())
 }
 
-fn put(writer: &mut impl Write, line: &[u8]) -> io::Result<()> {
+fn put(writer: &mut impl Write, line: &[u8], end: &[u8]) -> io::Result<()> {
     writer.write_all(line)?;
-    writer.write_all(b"\n")
+    writer.write_all(end)
 }
 
 fn lost(path: &Path, error: &io::Error) -> Failure {
@@ -163,7 +182,7 @@ pub(crate) async fn follow(
         Err(failure) if matches!(failure.exit, Exit::Done | Exit::Usage | Exit::NotAllowed) => Err(failure),
         Err(failure) => {
             let on = so_far.written.map(|cursor| format!(" --cursor {cursor}")).unwrap_or_default();
-            let into = sink.path().map(|path| format!(" -o {}", path.display())).unwrap_or_default();
+            let into = sink.flags();
             let text =
                 format!("{}; the batch goes on: `egret results {batch} --follow{on}{into}`", failure.text);
             Err(Failure::new(failure.exit, text))

@@ -20,14 +20,17 @@ pub(crate) struct ResultsArgs {
     /// Read on after the result with this cursor
     #[arg(long)]
     cursor: Option<String>,
-    /// Write JSON lines to this file; with --cursor, behind what it holds
+    /// Write rows for spreadsheets: CSV, with the names of the columns first unless there is a --cursor
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Write JSON lines, or CSV, to this file; with --cursor, behind what it holds
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 /// Prints the results.
 pub(crate) async fn run(args: ResultsArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
-    let mut sink = Sink::open(args.output.as_deref(), out)?;
+    let mut sink = Sink::open(args.output.as_deref(), args.csv, out)?;
     let total = client.batch(&args.batch).await?.jobs_total;
     if args.cursor.is_none() {
         sink.begin()?;

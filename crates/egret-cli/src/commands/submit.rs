@@ -31,7 +31,10 @@ pub(crate) struct SubmitArgs {
     /// Wait for the results
     #[arg(long)]
     wait: bool,
-    /// Write the results to this file, one JSON document a line
+    /// Write the results as rows for spreadsheets: CSV
+    #[arg(long, requires = "wait", conflicts_with = "json")]
+    csv: bool,
+    /// Write the results to this file, one JSON document a line unless they are CSV
     #[arg(long, short, value_name = "FILE", requires = "wait")]
     output: Option<PathBuf>,
     /// What the targets are [default: domain]
@@ -63,7 +66,7 @@ pub(crate) struct SubmitArgs {
 /// Submits, and follows if the user waits.
 pub(crate) async fn run(args: &SubmitArgs, client: &Client, out: &Out) -> Result<Exit, Failure> {
     let input = open(&args.file).await?;
-    let mut sink = if args.wait { Some(Sink::open(args.output.as_deref(), out)?) } else { None };
+    let mut sink = if args.wait { Some(Sink::open(args.output.as_deref(), args.csv, out)?) } else { None };
     let batch = upload(args, input, client, out).await?;
     tell_rejected(&batch.rejected, batch.rejected_total, out);
     if batch.jobs_total == 0 {

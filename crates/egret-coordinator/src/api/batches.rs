@@ -14,9 +14,10 @@ use egret_core::id::BatchId;
 use egret_core::time::Instant;
 use egret_store::{BatchEnd, BatchKept, EndState, Ended, Kept};
 use egret_wire::api::{BatchState, BatchView, Page, RejectedLine};
+use egret_wire::csv;
 use egret_wire::problem::Code;
 use egret_wire::value::Time;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 use super::caller::Caller;
 use super::jobs::{id_of, unknown_parameter, view};
@@ -228,7 +229,36 @@ pub(crate) async fn rejected(
     Ok(Json(Page { items: items.collect(), next_cursor }))
 }
 
-/// `GET /v1/batches/{id}/results`: NDJSON in order of ending.
+/// How results are written.
+#[derive(Clone, Copy)]
+enum Format {
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    fn read(word: Option<&String>) -> Result<Self, Failure> {
+        match word.map_or("ndjson", String::as_str) {
+            "ndjson" => Ok(Self::Ndjson),
+            "csv" => Ok(Self::Csv),
+            other => {
+                let detail = format!("no format {}; there are ndjson and csv", shown(other));
+                Err(Failure::new(Code::InvalidField, detail).at("/format"))
+            }
+        }
+    }
+
+    /// Its media type, and what goes before the first result; nothing if somebody reads on behind it.
+    fn begins(self, is_first: bool) -> (&'static str, Option<Bytes>) {
+        match self {
+            Self::Ndjson => ("application/x-ndjson", None),
+            Self::Csv if is_first => (csv::MEDIA_TYPE, Some(csv::header().into())),
+            Self::Csv => (csv::MEDIA_TYPE_BARE, None),
+        }
+    }
+}
+
+/// `GET /v1/batches/{id}/results`: NDJSON or CSV in order of ending.
 pub(crate) async fn results(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -238,16 +268,10 @@ pub(crate) async fn results(
     let id = parse(&text)?;
     let (cursor, _) = paging(&query, &["format", "follow"])?;
     let after: u64 = id_of(cursor.as_deref(), "cursor")?.unwrap_or(0);
-    if let Some(format) = query.get("format").filter(|format| *format != "ndjson") {
-        return Err(Failure::new(
-            Code::InvalidField,
-            format!("no format {}; there is ndjson", shown(format)),
-        )
-        .at("/format"));
-    }
+    let format = Format::read(query.get("format"))?;
     let follow = query.get("follow").is_some_and(|value| value == "true");
     seen(&shared, &caller, id).await?;
-    let first = Some(Reader { recorded: shared.recorded.clone(), shared, id, after, follow });
+    let first = Some(Reader { recorded: shared.recorded.clone(), shared, id, after, follow, format });
     let chunks = stream::unfold(first, |reader| async {
         let mut reader = reader?;
         match reader.next().await {
@@ -257,9 +281,10 @@ pub(crate) async fn results(
             Err(Failure(problem)) => Some((Err(std::io::Error::other(problem.detail)), None)),
         }
     });
-    let mut response = Response::new(Body::from_stream(chunks));
-    let ndjson = axum::http::HeaderValue::from_static("application/x-ndjson");
-    response.headers_mut().insert(CONTENT_TYPE, ndjson);
+    let (media, header) = format.begins(cursor.is_none());
+    let header = stream::iter(header.map(Ok));
+    let mut response = Response::new(Body::from_stream(header.chain(chunks)));
+    response.headers_mut().insert(CONTENT_TYPE, axum::http::HeaderValue::from_static(media));
     Ok(response)
 }
 
@@ -269,6 +294,7 @@ struct Reader {
     id: BatchId,
     after: u64,
     follow: bool,
+    format: Format,
 }
 
 impl Reader {
@@ -280,7 +306,7 @@ impl Reader {
             let rows = self.shared.store.results(self.id, self.after, RESULTS).await?;
             if let Some(last) = rows.last() {
                 self.after = last.seq;
-                return lines(rows).map(Some);
+                return lines(rows, self.format).map(Some);
             }
             if is_over {
                 return Ok(None);
@@ -300,15 +326,20 @@ impl Reader {
     }
 }
 
-fn lines(rows: Vec<Ended>) -> Result<Bytes, Failure> {
+fn lines(rows: Vec<Ended>, format: Format) -> Result<Bytes, Failure> {
     let mut lines = Vec::with_capacity(rows.len() * 1_024);
     for Ended { seq, job, outcome } in rows {
         let kept = Kept { job, outcome: None, discarded: false };
         let mut view = view(&kept, Some(&outcome), None)?;
         view.cursor = Some(seq.to_string());
-        serde_json::to_writer(&mut lines, &view)
-            .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        lines.push(b'\n');
+        match format {
+            Format::Ndjson => {
+                serde_json::to_writer(&mut lines, &view)
+                    .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+                lines.push(b'\n');
+            }
+            Format::Csv => lines.extend_from_slice(csv::row(&view).as_bytes()),
+        }
     }
     Ok(lines.into())
 }
