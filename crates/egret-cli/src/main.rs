@@ -2,7 +2,8 @@
 //!
 //! - `args`: what may be written on the command line; `commands`: one module for each command;
 //! - `follow`: results as they come in, into a file or onto a screen; `progress`: how far they are;
-//! - `out`: the only way to stdout and stderr; `screen`: remote text made harmless; `table`: lists for people;
+//! - `out`: the only way to stdout and stderr; `screen`: remote text made harmless; `table`: lists for people,
+//!   `record`: a record for them;
 //! - `signals`: being asked to stop; `exit`: how the program ends, in one table.
 //!
 //! Absent: what coordinator and agent do. `serve`, `up` and `demo` only start them.
@@ -13,6 +14,7 @@ mod exit;
 mod follow;
 mod out;
 mod progress;
+mod record;
 mod screen;
 mod signals;
 mod table;

@@ -1,20 +1,21 @@
 //! `egret lookup`: asks about a few targets, waits, prints what came.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use egret_client::{Client, ClientError};
-use egret_wire::api::{Answer, Follow, JobRequest, JobState, JobView, Keep, Lookup, Priority};
-use egret_wire::value::Span;
+use egret_wire::api::{Answer, AnswerOutcome, Follow, JobRequest, JobState, JobView, Keep, Lookup, Priority};
+use egret_wire::value::{Span, Time};
 use futures_util::{StreamExt, stream};
 
 use crate::args::{kind_parser, span};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
-use crate::screen::sanitize_terminal;
+use crate::record::told;
+use crate::screen::{sanitize_line, sanitize_terminal};
 
 /// Targets asked about at once (chosen).
 const AT_ONCE: usize = 16;
@@ -143,10 +144,7 @@ fn tell(args: &LookupArgs, target: &str, ended: &Ended, out: &Out) -> Result<Exi
         return Ok(Exit::Failed);
     };
     if !out.json {
-        if !args.raw {
-            out.note(&heading(target, job, answer));
-        }
-        print(answer, args.raw, out)?;
+        print(args, target, job, answer, out)?;
     }
     Ok(Exit::Done)
 }
@@ -178,7 +176,7 @@ fn heading(target: &str, job: &JobView, answer: &Answer) -> String {
 
 /// The word for people for what an answer says.
 pub(crate) fn outcome_word(answer: &Answer) -> &'static str {
-    use egret_wire::api::AnswerOutcome::{Found, Invalid, NotFound, Reserved};
+    use AnswerOutcome::{Found, Invalid, NotFound, Reserved};
     match answer.outcome {
         Found => "found",
         NotFound => "not found",
@@ -196,7 +194,32 @@ pub(crate) fn why_not(job: &JobView) -> String {
     }
 }
 
-fn print(answer: &Answer, raw: bool, out: &Out) -> Result<(), Failure> {
+/// The record of what was found, or the service's words where there is none; a line for what was not.
+fn print(args: &LookupArgs, target: &str, job: &JobView, answer: &Answer, out: &Out) -> Result<(), Failure> {
+    if args.raw {
+        return print_raw(answer, true, out);
+    }
+    let heading = heading(target, job, answer);
+    let is_page = answer.status.is_some() && answer.protocol == "http";
+    if answer.outcome != AnswerOutcome::Found && !is_page {
+        return Ok(out.text(&sanitize_line(&heading))?);
+    }
+    out.note(&heading);
+    match answer.record.as_ref().and_then(|record| told(record, now())) {
+        Some(lines) => out.text(&lines)?,
+        None => print_raw(answer, false, out)?,
+    }
+    // What comes next is of another target.
+    if args.targets.len() > 1 { Ok(out.text("")?) } else { Ok(()) }
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What the service said, byte for byte, and on a screen without what acts on it.
+fn print_raw(answer: &Answer, exactly: bool, out: &Out) -> Result<(), Failure> {
     let decoded = answer.raw_base64.as_ref().and_then(|encoded| STANDARD.decode(encoded).ok());
     let mut bytes = match (&answer.raw, decoded) {
         (Some(text), _) => text.clone().into_bytes(),
@@ -206,7 +229,7 @@ fn print(answer: &Answer, raw: bool, out: &Out) -> Result<(), Failure> {
     if out.is_screen {
         bytes = sanitize_terminal(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes();
     }
-    if !raw && !bytes.ends_with(b"\n") {
+    if !exactly && !bytes.ends_with(b"\n") {
         bytes.push(b'\n');
     }
     Ok(out.bytes(&bytes)?)
