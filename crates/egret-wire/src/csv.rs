@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn job(target: &str, record: Value) -> JobView {
+    fn job(target: &str, record: &Value) -> JobView {
         let job = json!({
             "id": "job_1", "batch": null, "lookup": "domain", "target": target, "service": "w", "state": "done",
             "priority": "normal", "created_at": "2026-01-01T00:00:00.000Z", "ended_at": "2026-01-01T00:00:01.000Z",
@@ -179,7 +179,7 @@ mod tests {
             "status": ["clientHold", "inactive"],
             "nameservers": [{"ldhName": "a.example.net"}, {"ldhName": "b.example.net"}],
         });
-        let row = row(&job("a.example", record));
+        let row = row(&job("a.example", &record));
         assert_eq!(
             row,
             "job_1,,domain,a.example,whois.example,done,found,,,false,2026-01-01T00:00:00.000Z,\
@@ -204,14 +204,14 @@ mod tests {
             "|x",
         ] {
             let record = json!({"registrar": {"name": hostile}, "status": [hostile]});
-            let row = row(&job(hostile, record));
+            let row = row(&job(hostile, &record));
             assert_eq!(row.find(['\r', '\n']), Some(row.len() - 2), "{row}");
             let cells = read(&row);
             for column in [3, 17, 21] {
                 assert!(cells[column].starts_with('\''), "{hostile:?}: {row}");
             }
         }
-        let cells = read(&row(&job("a,b\"\n;c", Value::Null)));
+        let cells = read(&row(&job("a,b\"\n;c", &Value::Null)));
         assert_eq!((cells.len(), &*cells[3]), (COLUMNS.len(), "a,b\" ;c"));
     }
 }

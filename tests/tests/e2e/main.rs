@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod permits;
 mod quotas;
+mod records;
 mod referee;
 mod referrals;
 mod retry;
