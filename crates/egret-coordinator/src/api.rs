@@ -21,6 +21,7 @@ mod plan;
 mod quota;
 mod record;
 mod request;
+mod results;
 mod retry;
 mod upload;
 mod via;
@@ -141,7 +142,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/batches/{id}/pause", post(batches::pause))
         .route("/v1/batches/{id}/resume", post(batches::resume))
         .route("/v1/batches/{id}/retry", post(retry::retry))
-        .route("/v1/batches/{id}/results", get(batches::results))
+        .route("/v1/batches/{id}/results", get(results::stream_all))
         .route("/v1/batches/{id}/rejected", get(batches::rejected))
         .route("/v1/quota", get(quota::all))
         .route("/v1/quota/{service}", get(quota::one))

@@ -113,7 +113,7 @@ impl Recorder {
         let mut rows = Vec::with_capacity(batch.len());
         for finished in batch {
             rows.extend(finished.row());
-            // Making a record takes a while, of the longest answers a hundredth of a second.
+            // Making a record takes a while where the answer is long; others may run in between.
             if finished.is_reduced() {
                 tokio::task::yield_now().await;
             }
