@@ -96,6 +96,7 @@ fn lookup(target: &str) -> JobRequest {
         deadline: None,
         exact: false,
         follow: None,
+        keep: Default::default(),
         max_age: None,
         reference: None,
         labels: std::collections::BTreeMap::new(),

@@ -247,6 +247,8 @@ mod tests {
             status: None,
             location: None,
             content_type: None,
+            registry: None,
+            incomplete: None,
         };
         let status = |outcome, record| match found(answer(outcome, record), "w", "a.example") {
             Ok(response) => response.status().as_u16(),
