@@ -13,6 +13,7 @@ use egret_wire::api::TokenRequest;
 use ring::{digest, hmac, signature};
 
 use crate::identity::{random, random_text};
+use crate::key::hex;
 
 /// What join tokens begin with: their version. The pin of the coordinator, an id and a secret follow.
 const VERSION: &str = "egj1";
@@ -28,7 +29,8 @@ pub(crate) fn new_token(
     expires_ms: u64,
 ) -> Result<(String, TokenRow), String> {
     let TokenRequest { uses, tags, services, .. } = request;
-    let id = random_text::<6>()?;
+    // One that began with `-` would be an option to whoever types it.
+    let id = hex(&random::<6>()?);
     let secret = random_text::<32>()?;
     let row =
         TokenRow { id: id.clone(), secret_hash: sha256(secret.as_bytes()), uses, expires_ms, tags, services };
@@ -117,6 +119,15 @@ fn message(address: &str, expires_ms: u64, nonce: &[u8; 16]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tokens_name_can_be_typed_behind_a_command() {
+        for _ in 0..1_000 {
+            let (token, row) = new_token("pin", TokenRequest::default(), 1).unwrap();
+            assert!(row.id.bytes().all(|b| b.is_ascii_alphanumeric()), "{}", row.id);
+            assert_eq!(read_token(&token).map(|(id, _)| id), Some(row.id));
+        }
+    }
 
     #[test]
     fn a_proof_is_good_once_for_its_address_and_for_a_minute() {
