@@ -16,7 +16,7 @@ pub struct Start {
 /// Jobs that wait in one line: alike in all that decides whose turn it is, but for the deadline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Flow {
-    /// The service of the first step, by configured id.
+    /// The service of their step, by its id.
     pub service: String,
     /// Whose API key they came with; empty without keys.
     pub owner: String,

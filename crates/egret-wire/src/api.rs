@@ -374,7 +374,7 @@ pub struct JobView {
     pub lookup: Lookup,
     /// About what, as asked.
     pub target: String,
-    /// The service of its first step.
+    /// The service that it is at; that of its last step once it has ended.
     pub service: String,
     /// The caller's own id.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]

@@ -57,6 +57,9 @@ pub(crate) struct Hop {
     said_by: String,
     /// The calls so far.
     pub(crate) attempts: Vec<AttemptView>,
+    /// The call whose answer led here, by its start and count: that one, and those before it, are of earlier steps.
+    #[serde(default)]
+    after: (u32, u64),
 }
 
 /// The next step of a job.
@@ -94,6 +97,12 @@ impl Job {
     /// Whether it has left its first step behind.
     pub(super) fn is_on_course(&self) -> bool {
         self.course.as_deref().is_some_and(|course| course.hop().is_some())
+    }
+
+    /// Whether a call was made at the step that the job is at.
+    pub(super) fn is_of_this_step(&self, service: ServiceId, attempt: Attempt) -> bool {
+        let hop = self.course.as_deref().and_then(Course::hop);
+        self.service == service && hop.is_none_or(|hop| (attempt.2, attempt.3) > hop.after)
     }
 
     /// A question with whom it goes to, to know it again.
@@ -249,8 +258,9 @@ impl Drive {
             let (registry, said_by) =
                 registry.map_or((None, String::new()), |(answer, by)| (Some(answer), by));
             let (attempts, question) = (open.attempts.clone(), Bytes(question.clone()));
+            let after = report.map_or((0, 0), |(_, Attempt(_, _, start, count))| (start, count));
             course.spec.hop =
-                Some(Box::new(Hop { at: at.clone(), question, seen, registry, said_by, attempts }));
+                Some(Box::new(Hop { at: at.clone(), question, seen, registry, said_by, attempts, after }));
             course.fallback = None;
         }
         open.at(at.map(String::into_boxed_str)).moved(self, (service, question), is_detour, report, now);

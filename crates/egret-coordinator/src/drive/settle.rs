@@ -136,7 +136,7 @@ impl Drive {
         let answers =
             |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
         let Some(open) = self.jobs.get_mut(&job) else { return false };
-        if open.service != service {
+        if !open.is_of_this_step(service, attempt) {
             // Of a step that the job has left behind, or that a crash took back: it asks where it is.
             let step = open.step();
             if !self.scheduler.has_step(job) {

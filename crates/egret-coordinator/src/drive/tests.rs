@@ -1,5 +1,6 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
+mod course;
 mod forecast;
 mod outage;
 mod sharing;
