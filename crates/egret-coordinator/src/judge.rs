@@ -29,17 +29,10 @@ pub(crate) fn judge(services: &Services, mut report: Report) -> Judged {
     let outcome = verdict.as_ref().and_then(answer_outcome).filter(|_| report.head.is_none());
     let answer = outcome.map(|outcome| {
         let mut answer = Answer {
-            outcome,
-            protocol: protocol(service).to_owned(),
             status: report.status,
             location: field(&report, "location"),
             content_type: field(&report, "content-type"),
-            registry: None,
-            incomplete: None,
-            record: None,
-            raw: None,
-            raw_base64: None,
-            charset: None,
+            ..Answer::new(outcome, protocol(service))
         };
         match decode(&report.answer.0, service.lookup.charset()) {
             Raw::Text { text, charset } => {

@@ -6,9 +6,13 @@
 
 use std::borrow::Cow;
 
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::UTF_8;
 
 use crate::Charset;
+
+/// How many bytes of an answer are weighed for a guess at its charset (chosen: a record is shorter).
+const GUESSED_MAX: usize = 64 * 1024;
 
 /// What an answer's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,21 @@ pub fn decode(bytes: &[u8], charset: Charset) -> Raw<'_> {
         Ok(text) => Raw::Text { text: Cow::Borrowed(text), charset: None },
         Err(_) => Raw::Bytes,
     }
+}
+
+/// Reads bytes that are no UTF-8 by the charset that they look like, where `asked` is from weighing in.
+///
+/// A guess, and for making a record only: what was sent is kept as it is. Every byte is read as something.
+pub fn guess<'a>(bytes: &'a [u8], asked: &str) -> Cow<'a, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(&bytes[..bytes.len().min(GUESSED_MAX)], true);
+    let last = asked.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let tld = Some(last.as_bytes()).filter(|last| !last.is_empty() && last.iter().all(|b| is_label(*b)));
+    detector.guess(tld, Utf8Detection::Deny).decode_without_bom_handling(bytes).0
 }
 
 /// Reads as much as can be read, for judging and never for keeping.
@@ -80,6 +99,21 @@ mod tests {
         check("grün".as_bytes(), "iso-8859-1", Some(("grün", None)));
         check(b"", "auto", Some(("", None)));
         check(b"", "iso-2022-jp", Some(("", None)));
+    }
+
+    #[test]
+    fn a_guess_knows_the_charsets_of_where_a_name_is_from() {
+        let sentence = "администратор домена: Общество с ограниченной ответственностью Ромашка";
+        for (charset, asked) in [("windows-1251", "example.ru"), ("koi8-r", "example.su")] {
+            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap();
+            assert_eq!(guess(&encoding.encode(sentence).0, asked), sentence, "{charset}");
+        }
+        let korean = "등록인 : 주식회사 예제 도메인 관리자";
+        assert_eq!(guess(&encoding_rs::EUC_KR.encode(korean).0, "example.kr"), korean);
+        assert_eq!(guess(b"Inhaber: M\xfcller GmbH", "example.de"), "Inhaber: Müller GmbH");
+        for asked in ["", ".", "a.", "пример.рф", "EXAMPLE.RU", "10.0.0.1", "AS1"] {
+            assert!(!guess(b"M\xfcller", asked).is_empty(), "{asked}");
+        }
     }
 
     #[test]

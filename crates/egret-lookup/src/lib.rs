@@ -30,7 +30,7 @@ mod service;
 mod target;
 mod wait;
 
-pub use answer::{Raw, decode};
+pub use answer::{Raw, decode, guess};
 pub use charset::{Charset, CharsetError};
 pub use classify::{Classifier, RdapReply, Reply, Verdict, classify, classify_http, classify_rdap, wordings};
 pub use headers::Told;

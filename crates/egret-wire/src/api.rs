@@ -272,6 +272,25 @@ pub struct Answer {
     pub incomplete: Option<JobError>,
 }
 
+impl Answer {
+    /// One that says no more than this.
+    pub fn new(outcome: AnswerOutcome, protocol: &str) -> Self {
+        Self {
+            outcome,
+            protocol: protocol.to_owned(),
+            record: None,
+            raw: None,
+            raw_base64: None,
+            charset: None,
+            status: None,
+            location: None,
+            content_type: None,
+            registry: None,
+            incomplete: None,
+        }
+    }
+}
+
 /// What a service said before the one that gave the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {

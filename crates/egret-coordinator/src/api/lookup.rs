@@ -237,19 +237,7 @@ mod tests {
 
     #[test]
     fn only_what_was_found_is_a_record() {
-        let answer = |outcome, record| Answer {
-            outcome,
-            protocol: "whois".to_owned(),
-            record,
-            raw: None,
-            raw_base64: None,
-            charset: None,
-            status: None,
-            location: None,
-            content_type: None,
-            registry: None,
-            incomplete: None,
-        };
+        let answer = |outcome, record| Answer { record, ..Answer::new(outcome, "whois") };
         let status = |outcome, record| match found(answer(outcome, record), "w", "a.example") {
             Ok(response) => response.status().as_u16(),
             Err(Failure(problem)) => problem.status,

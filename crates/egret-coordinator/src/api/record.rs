@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use egret_lookup::{Record, read_rdap, read_whois};
+use egret_lookup::{Record, guess, read_rdap, read_whois};
 use egret_wire::api::{Answer, AnswerOutcome, JobResult, Keep};
 
 /// Makes of an answer about `asked` what a job wants kept of it, whatever was kept so far.
@@ -47,19 +47,17 @@ fn record(answer: &Answer, asked: &str) -> Option<serde_json::Value> {
 
 fn read(protocol: &str, said: (&Option<String>, &Option<String>), target: &str) -> Option<Record> {
     match protocol {
-        "whois" => Some(read_whois(&text(said), target)),
-        "rdap" => read_rdap(text(said).as_bytes()).ok().map(|(record, _)| record),
+        "whois" => Some(read_whois(&text(said, target), target)),
+        "rdap" => read_rdap(text(said, target).as_bytes()).ok().map(|(record, _)| record),
         _ => None,
     }
 }
 
-/// What was said, as text; each byte a character of its own where it is none.
-fn text((raw, base64): (&Option<String>, &Option<String>)) -> String {
+/// What was said, as text; bytes that are none by the charset that they look like.
+fn text((raw, base64): (&Option<String>, &Option<String>), asked: &str) -> String {
     match (raw, base64) {
         (Some(text), _) => text.clone(),
-        (None, Some(base64)) => {
-            STANDARD.decode(base64).unwrap_or_default().into_iter().map(char::from).collect()
-        }
+        (None, Some(base64)) => guess(&STANDARD.decode(base64).unwrap_or_default(), asked).into_owned(),
         (None, None) => String::new(),
     }
 }
@@ -70,17 +68,9 @@ mod tests {
 
     fn answer(protocol: &str, raw: Option<&str>, base64: Option<&str>) -> Answer {
         Answer {
-            outcome: AnswerOutcome::Found,
-            protocol: protocol.to_owned(),
-            record: None,
             raw: raw.map(str::to_owned),
             raw_base64: base64.map(str::to_owned),
-            charset: None,
-            status: None,
-            location: None,
-            content_type: None,
-            registry: None,
-            incomplete: None,
+            ..Answer::new(AnswerOutcome::Found, protocol)
         }
     }
 

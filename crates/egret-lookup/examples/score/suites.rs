@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use egret_lookup::{Protocol, Raw, Record, Reply, Service, Verdict, classify, decode, read_whois};
+use egret_lookup::{Protocol, Raw, Record, Reply, Service, Verdict, classify, decode, guess, read_whois};
 use serde_json::Value;
 
 /// The fields scored, in the order printed.
@@ -142,7 +142,7 @@ fn case(path: &Path, asked: &str) -> Case {
     let service = Service::new("whois.test", Protocol::Whois).expect("the id is plain");
     let text = match decode(&bytes, service.charset()) {
         Raw::Text { text, .. } => text.into_owned(),
-        Raw::Bytes => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        Raw::Bytes => guess(&bytes, asked).into_owned(),
     };
     let outcome = match classify(&service, Reply::Answer(&bytes)) {
         Verdict::Found => "found",

@@ -60,19 +60,7 @@ fn an_answer_in_no_known_form_counts_when_it_is_given_twice() {
     let odd = |text: &str| {
         let mut judged = judged(CallEnd::Answered, Some(Verdict::Nonsense));
         judged.report.answer = Bytes(text.as_bytes().to_vec());
-        let answer = Answer {
-            outcome: AnswerOutcome::Found,
-            protocol: "whois".to_owned(),
-            record: None,
-            raw: Some(text.to_owned()),
-            raw_base64: None,
-            charset: None,
-            status: None,
-            location: None,
-            content_type: None,
-            registry: None,
-            incomplete: None,
-        };
+        let answer = Answer { raw: Some(text.to_owned()), ..Answer::new(AnswerOutcome::Found, "whois") };
         Judged { answer: Some(answer), ..judged }
     };
     assert!(matches!(after(&mut job, odd("a"), 0, false), Next::Again(step) if step.avoid.is_some()));

@@ -12,19 +12,7 @@ const SERVICES: &str = "[[service]]\nid = \"w\"\nprotocol = \"rdap\"\naddress = 
     quotas = [{ units = 100, per = \"1s\" }]\n";
 
 fn answer() -> Answer {
-    Answer {
-        outcome: AnswerOutcome::Found,
-        protocol: "rdap".to_owned(),
-        record: None,
-        raw: Some("{}".to_owned()),
-        raw_base64: None,
-        charset: None,
-        status: None,
-        location: None,
-        content_type: None,
-        registry: None,
-        incomplete: None,
-    }
+    Answer { raw: Some("{}".to_owned()), ..Answer::new(AnswerOutcome::Found, "rdap") }
 }
 
 fn onward(root: &str, path: &str, is_redirect: bool) -> Option<Onward> {

@@ -36,19 +36,8 @@ pub(super) fn tell(stage: &mut Stage, attempt: Attempt, answer: Option<&str>, si
     let since_ms = u64::try_from(since.as_millis()).unwrap();
     let report = Report { since_ms, ..report(attempt, end) };
     let verdict = Some(Verdict::Found).filter(|_| answer.is_some());
-    let answer = answer.map(|text| Answer {
-        outcome: AnswerOutcome::Found,
-        protocol: "whois".to_owned(),
-        record: None,
-        raw: Some(text.to_owned()),
-        raw_base64: None,
-        charset: None,
-        status: None,
-        location: None,
-        content_type: None,
-        registry: None,
-        incomplete: None,
-    });
+    let answer = answer
+        .map(|text| Answer { raw: Some(text.to_owned()), ..Answer::new(AnswerOutcome::Found, "whois") });
     let results = vec![Judged { report, verdict, answer, onward: None, left: None }];
     stage.drive.take(Message::Results { agent: AgentId(1), results, room: None }, stage.now);
     stage.turn();

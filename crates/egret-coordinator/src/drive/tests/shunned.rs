@@ -52,19 +52,8 @@ impl Pair {
 
 fn judged(attempt: Attempt, egress: &str, verdict: Verdict) -> Judged {
     let report = Report { egress: egress.to_owned(), ..report(attempt, CallEnd::Answered) };
-    let answer = (verdict == Verdict::Found).then(|| Answer {
-        outcome: AnswerOutcome::Found,
-        protocol: "whois".to_owned(),
-        record: None,
-        raw: Some("a".to_owned()),
-        raw_base64: None,
-        charset: None,
-        status: None,
-        location: None,
-        content_type: None,
-        registry: None,
-        incomplete: None,
-    });
+    let answer = (verdict == Verdict::Found)
+        .then(|| Answer { raw: Some("a".to_owned()), ..Answer::new(AnswerOutcome::Found, "whois") });
     Judged { report, verdict: Some(verdict), answer, onward: None, left: None }
 }
 
