@@ -84,7 +84,7 @@ async fn ask(call: &Call, asked: Asked, address: SocketAddr, tls: ClientConfig) 
     Outcome { end, answer, head, detail }
 }
 
-/// A client for one call. That it may not do more than asked is told once more where the default would do.
+/// A client for one call; it takes compressed answers, and measures them by what they hold. That it may not do more than asked is told once more where the default would do.
 fn client(from: IpAddr, to: SocketAddr, tls: ClientConfig) -> reqwest::Result<Client> {
     Client::builder()
         .user_agent(USER_AGENT)

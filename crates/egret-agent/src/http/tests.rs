@@ -97,6 +97,33 @@ async fn an_answer_brings_its_status_its_body_and_the_fields_that_matter() {
     check(&remote, 1, 1);
 }
 
+/// An answer that came compressed, as `gzip -9` would.
+fn compressed(body: &[u8]) -> &'static [u8] {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+    Box::leak([head.as_bytes(), body].concat().into_boxed_slice())
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_its_text_and_is_measured_by_it() {
+    #[rustfmt::skip]
+    let object = [31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 202, 79, 202, 74, 77, 46, 113, 206, 73, 44, 46, 246, 75, 204, 77, 85, 178, 82, 74, 201, 207, 77, 204, 204, 83, 170, 5, 0, 84, 27, 23, 83, 28, 0, 0, 0];
+    let (address, serving, _) = saying(compressed(&object)).await;
+    let outcome = get(&call(format!("http://{address}/"), "/")).await;
+    assert_eq!(
+        (outcome.end, outcome.answer.as_slice()),
+        (CallEnd::Answered, &br#"{"objectClassName":"domain"}"#[..])
+    );
+    serving.abort();
+    // A hundred thousand letters.
+    #[rustfmt::skip]
+    let bomb = [31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 237, 193, 49, 1, 0, 0, 0, 194, 160, 172, 235, 95, 194, 26, 30, 64, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 175, 6, 135, 250, 226, 27, 160, 134, 1, 0];
+    let (address, serving, _) = saying(compressed(&bomb)).await;
+    let outcome = get(&Call { max_answer: 10_000, ..call(format!("http://{address}/"), "/") }).await;
+    assert_eq!(outcome.end, CallEnd::TooLong);
+    assert!(outcome.answer.len() <= 10_000);
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let remote =

@@ -173,9 +173,14 @@ fn service(service: &ServiceView) -> Vec<Cell> {
         cell(&service.address),
         maybe(some(&quotas)),
         cell(&service.counting),
-        cell(some(&service.zones).unwrap_or_else(|| "any".to_owned())),
+        cell(some(&service.zones).unwrap_or_else(|| unnamed_zones(service).to_owned())),
         cell(&service.origin),
     ]
+}
+
+/// What a service that names no zones answers for.
+fn unnamed_zones(service: &ServiceView) -> &'static str {
+    if ["catalogue", "referral"].contains(&&*service.origin) { "as known" } else { "any" }
 }
 
 /// Whether it is asked, and if not why, and since when.
