@@ -617,7 +617,7 @@ impl Drive {
     fn take_back(&mut self, grant: &Grant, now: Instant) {
         let Attempt(job, _, start, count) = grant.attempt;
         let (job, attempt) = (JobId(job), AttemptId { start, count });
-        let found = (self.services.find(&grant.service), self.fleet.find(&grant.egress));
+        let found = (self.find_service(&grant.service), self.fleet.find(&grant.egress));
         let (Some(service), Some(egress)) = found else { return };
         self.no_longer_running(job);
         let (settlement, at_agent, took) = (Settlement::Withdrawn, None, None);

@@ -202,8 +202,9 @@ impl Services {
         // Whoever holds the lock is the only one who fills.
         let _ = slot.set(Box::new(config));
         let service = ServiceId(u32::try_from(index).unwrap_or(u32::MAX));
-        self.by_id.insert(id, service);
+        // Counted before it can be found: whoever is told of it by somebody who found it has it among all.
         self.count.store(index + 1, Ordering::Release);
+        self.by_id.insert(id, service);
         Ok(service)
     }
 

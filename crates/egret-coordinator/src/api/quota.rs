@@ -54,9 +54,8 @@ async fn budgets(
     let all = query.get("all").is_some_and(|value| value == "true");
     let mut services: Vec<ServiceQuota> = shared
         .ask(move |drive, now| {
-            let ids =
-                drive.services.ids().filter(|id| only.is_none_or(|only| only == *id)).collect::<Vec<_>>();
-            ids.into_iter().map(|id| drive.quota(id, egress.as_deref(), all, now)).collect()
+            let ids = drive.service_ids().filter(|id| only.is_none_or(|only| only == *id));
+            ids.map(|id| drive.quota(id, egress.as_deref(), all, now)).collect()
         })
         .await?;
     for view in services.iter_mut().filter(|view| view.queued + view.running > 0) {

@@ -17,11 +17,11 @@ use crate::session::Outgoing;
 impl Drive {
     /// Takes in services that were added since the last look.
     pub(super) fn meet_services(&mut self, now: Instant) {
-        let (known, count) = (self.scheduler.services(), self.services.count());
-        if known == count {
+        let known = self.scheduler.services();
+        let new: Vec<ServiceId> = self.services.ids().skip(known).collect();
+        if new.is_empty() {
             return;
         }
-        let new: Vec<ServiceId> = self.services.ids().skip(known).collect();
         new.iter().for_each(|service| self.scheduler.add(self.services.rules(*service)));
         for egress in self.fleet.ids().collect::<Vec<_>>() {
             // What an earlier start asked is known from the beginning of this one.
@@ -34,6 +34,16 @@ impl Drive {
         }
     }
 
+    /// The services that were taken in. Others may be added at any moment, and the scheduler knows nothing of them.
+    pub(crate) fn service_ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        self.services.ids().take(self.scheduler.services())
+    }
+
+    /// The service of that id, if it was taken in.
+    pub(super) fn find_service(&self, id: &str) -> Option<ServiceId> {
+        self.services.find(id).filter(|service| (service.0 as usize) < self.scheduler.services())
+    }
+
     /// Tells an agent of new services, before it is granted a call of one.
     fn tell_of(&mut self, agent: AgentId, new: &[ServiceId], now: Instant) {
         let Some(connected) = self.fleet.agents.get(&agent) else { return };
@@ -42,9 +52,8 @@ impl Drive {
             permits(&connected.patterns, name(service)) && permits(&connected.permits, name(service))
         };
         let more: BTreeSet<ServiceId> = new.iter().filter(|service| !may_ask(service)).copied().collect();
-        let told = self
-            .services
-            .policies(self.services.count() - new.len()..self.services.count(), &connected.patterns);
+        let all = self.scheduler.services();
+        let told = self.services.policies(all - new.len()..all, &connected.patterns);
         let (session, egresses) = (connected.session, connected.egresses.clone());
         let is_told = told.is_empty() || connected.outgoing.try_send(Outgoing::Added(told)).is_ok();
         if !is_told {

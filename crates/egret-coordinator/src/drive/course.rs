@@ -224,7 +224,7 @@ impl Drive {
     /// Sends jobs that wait for a service that answers nobody around it, as many as may be on such a way.
     pub(super) fn detour_all(&mut self, now: Instant) {
         let is_down = |service: ServiceId| self.scheduler.outage(service).is_some();
-        if !self.services.ids().any(is_down) {
+        if !self.service_ids().any(is_down) {
             return;
         }
         let room = MOST_DETOURS.saturating_sub(self.detours.len());

@@ -298,7 +298,7 @@ impl Drive {
         let Fetched { agent, judged, job, readings, tries } = fetched;
         let attempt = judged.report.attempt;
         let id = JobId(attempt.0);
-        let found = (self.services.find(&judged.report.service), self.fleet.find(&judged.report.egress));
+        let found = (self.find_service(&judged.report.service), self.fleet.find(&judged.report.egress));
         let (Some(service), Some(egress)) = found else { return };
         if !self.jobs.contains_key(&id) && !self.ending.contains_key(&id) {
             let Some(mut job) = job else {

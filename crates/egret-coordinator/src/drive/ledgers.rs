@@ -23,7 +23,7 @@ impl Drive {
         let services: BTreeSet<ServiceId> = dirty.iter().map(|(service, _)| *service).collect();
         let mut stamped: BTreeSet<String> =
             self.fleet.ids().map(|egress| self.fleet.address(egress).to_owned()).collect();
-        for service in self.services.ids() {
+        for service in self.service_ids() {
             stamped.extend(
                 self.scheduler.shared(service).map(|shared| memory::shared_name(shared.scope, shared.key)),
             );
@@ -50,7 +50,7 @@ impl Drive {
         now: Instant,
     ) -> Vec<LedgerRow> {
         let mut rows = Vec::new();
-        for service in self.services.ids() {
+        for service in self.service_ids() {
             let mut states: HashMap<String, LedgerState> =
                 shared_states(self.scheduler.shares(service, egress), now).collect();
             let wide =

@@ -29,7 +29,7 @@ impl Drive {
 
     /// Counts for an egress what others have spent lately.
     pub(super) fn inherit(&mut self, to: EgressId, from: &[EgressId], now: Instant) {
-        for service in self.services.ids().collect::<Vec<_>>() {
+        for service in self.service_ids() {
             for from in from {
                 let own = &self.scheduler.rules(service).own;
                 let Some(ledger) = self.scheduler.seat(service, *from) else { continue };

@@ -38,7 +38,7 @@ impl Drive {
                 }
                 Some(("service", id)) => {
                     // One that is configured no more comes back as it was left.
-                    if let Some(service) = self.services.find(id) {
+                    if let Some(service) = self.find_service(id) {
                         self.pause(service, word, now);
                     }
                 }

@@ -45,7 +45,7 @@ impl Drive {
     /// True: the result is acknowledged once the job's end is on disk.
     fn settle_one(&mut self, agent: AgentId, judged: Judged, now: Instant) -> bool {
         let (job, attempt) = name(&judged);
-        let service = self.services.find(&judged.report.service);
+        let service = self.find_service(&judged.report.service);
         let (Some(service), Some(egress)) = (service, self.fleet.find(&judged.report.egress)) else {
             // A service that is no longer configured: there is no budget to charge and no job of it.
             return false;

@@ -1,5 +1,6 @@
 //! The drive without sockets: agents are channels, time is handed in.
 
+mod additions;
 mod course;
 mod forecast;
 mod outage;
@@ -32,12 +33,16 @@ impl Stage {
     }
 
     fn with(services: &str, memory: Memory) -> Self {
+        let config = Config::parse(services, "egret.toml").unwrap();
+        Self::of(Services::new(config.services, None).unwrap(), memory)
+    }
+
+    fn of(services: Services, memory: Memory) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (recorder, finished) = mpsc::channel(64);
-        let config = Config::parse(services, "egret.toml").unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path()).unwrap());
         let drive = Drive::new(Parts {
-            services: Arc::new(Services::new(config.services, None).unwrap()),
+            services: Arc::new(services),
             memory,
             new_egress: NewEgress::Fresh,
             start: 2,

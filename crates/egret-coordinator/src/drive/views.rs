@@ -185,7 +185,7 @@ impl Drive {
     /// A unit is in use from its grant until a window after the answer, so the part of all units that is in use is the
     /// rate of calls in parts of the highest that the quota and the time of answers allow.
     pub(super) fn measure(&mut self, now: Instant) {
-        for service in self.services.ids().collect::<Vec<_>>() {
+        for service in self.service_ids() {
             if self.scheduler.backlog(service).0 == 0 {
                 self.utilisation.remove(&service);
                 continue;

@@ -108,7 +108,7 @@ impl Drive {
             for from in left_behind.iter().copied().filter(|_| is_new) {
                 self.scheduler.handle(Event::Moved { from, to: egress, unnoticed: UNNOTICED }, now);
             }
-            let used = self.services.ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
+            let used = self.service_ids().filter(|service| self.scheduler.seat(*service, egress).is_some());
             welcomed.rows.extend(used.map(|service| self.ledger_row(service, egress, now_ms, now)));
             welcomed.rows.extend(self.shared_rows_at(egress, tags, now_ms, now));
             welcomed.rows.push(memory::stamp(address, now_ms, false));
@@ -159,7 +159,7 @@ impl Drive {
     /// The services that its token did not name, or that its host does not permit.
     fn barred(&self, join: &Join) -> BTreeSet<ServiceId> {
         let may_ask = |name: &str| permits(&join.agent.services, name) && permits(&join.permits, name);
-        self.services.ids().filter(|service| !may_ask(self.services.name(*service))).collect()
+        self.service_ids().filter(|service| !may_ask(self.services.name(*service))).collect()
     }
 
     /// An egress that this start of the coordinator has not met: what is known of it is put together.
@@ -181,7 +181,7 @@ impl Drive {
         });
         let unbroken = owner.is_some() && (agent, Some(memory)) == (join.agent.id, shown);
         let mut counted = join.counted(address);
-        for service in self.services.ids().collect::<Vec<_>>() {
+        for service in self.service_ids() {
             let name = self.services.name(service).to_owned();
             let kept = self.memory.checkpoint(address, &name, now_ms);
             let counted = counted.remove(name.as_str()).map(|state| memory::from_agent(state.clone()));
@@ -214,7 +214,7 @@ impl Drive {
     /// What an agent has counted for an egress that is known: it may have called from there while it was taken for another one.
     fn recount(&mut self, egress: EgressId, join: &Join, now: Instant) {
         for (service, state) in join.counted(self.fleet.address(egress)) {
-            if let Some(service) = self.services.find(service) {
+            if let Some(service) = self.find_service(service) {
                 self.remember(service, egress, memory::from_agent(state.clone()), now);
             }
         }
@@ -237,7 +237,7 @@ impl Drive {
     /// quota lets through, and no more than all that share it may spend by themselves.
     fn remember_shared(&mut self, address: &str, tags: &[String], now: Instant) {
         let now_ms = self.clock.wall_ms();
-        for service in self.services.ids().collect::<Vec<_>>() {
+        for service in self.service_ids() {
             let name = self.services.name(service).to_owned();
             for (scope, limits) in self.scheduler.rules(service).wide.clone() {
                 let Some(key) = scope.key(home(address), tags) else { continue };
@@ -307,13 +307,13 @@ impl Drive {
             state: self.ledger_state(service, egress, now),
         };
         let used = |service: &ServiceId| self.scheduler.seat(*service, egress).is_some();
-        self.services.ids().filter(used).map(entry).collect()
+        self.service_ids().filter(used).map(entry).collect()
     }
 
     /// Calls that an earlier start granted and that are still under way.
     fn adopt(&mut self, in_flight: &[InFlight], egresses: &[EgressId], now: Instant) {
         for InFlight { attempt, service, egress, .. } in in_flight {
-            let found = (self.services.find(service), self.fleet.find(egress));
+            let found = (self.find_service(service), self.fleet.find(egress));
             let (Some(service), Some(egress)) = found else { continue };
             if attempt.2 == self.start || !egresses.contains(&egress) {
                 continue;
