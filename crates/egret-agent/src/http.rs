@@ -12,20 +12,23 @@ use std::error::Error;
 use std::iter::successors;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use egret_tls::Trust;
 use egret_wire::agent::CallEnd;
+use egret_wire::passage::PIECE;
 use egret_wire::value::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use self::asked::{Asked, asked};
 use crate::call::{Call, Head, Outcome, is_local, is_reset};
 use crate::judge::Judge;
+use crate::passage::{Gone, Passage, Passing};
 use crate::resolve::{self, resolve};
 
 /// Who asks: nobody is to be misled about that.
@@ -36,22 +39,29 @@ const MOST_FIELDS: usize = 16;
 const LONGEST_FIELD: usize = 512;
 /// The longest head that is told whole, in bytes (chosen: servers send a few KiB).
 const LONGEST_HEAD: usize = 64 << 10;
+/// An answer that is wanted as it comes and has not ended by then is handed on, in time from its head (chosen: a person
+/// would begin to wonder, and most answers are over).
+const SOON: Duration = Duration::from_millis(250);
 /// The fields reported, those of limits apart.
 const FIELDS: [&str; 7] =
     ["retry-after", "date", "age", "ratelimit", "ratelimit-policy", "content-type", "location"];
 /// What the names of further fields about limits begin with.
 const LIMITS: [&str; 3] = ["ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 
+/// How a call ended, and why if it did not end well.
+type Ended = (CallEnd, Option<String>);
+
 static TLS: LazyLock<ClientConfig> = LazyLock::new(|| tls(&Trust::Public));
 
-/// Makes the call; never takes longer than its time-out.
-pub(crate) async fn make(call: &Call, judge: &Judge) -> Outcome {
+/// Makes the call; never takes longer than its time-out. `passage` is where its answer is handed on if it is wanted as it
+/// comes.
+pub(crate) async fn make(call: &Call, judge: &Judge, passage: Option<&Passage<'_>>) -> Outcome {
     let asked = match asked(call) {
         Ok(asked) => asked,
         Err(reason) => return Outcome::not_sent(reason),
     };
     match resolve(&host_and_port(&asked.url), call, judge, resolve::system).await {
-        Ok(address) => ask(call, asked, address, TLS.clone()).await,
+        Ok(address) => ask(call, asked, address, TLS.clone(), passage).await,
         Err(reason) => Outcome::not_sent(reason),
     }
 }
@@ -61,17 +71,26 @@ fn host_and_port(url: &Url) -> String {
 }
 
 /// Asks at `address` and nowhere else.
-async fn ask(call: &Call, asked: Asked, address: SocketAddr, tls: ClientConfig) -> Outcome {
+async fn ask(
+    call: &Call,
+    asked: Asked,
+    address: SocketAddr,
+    tls: ClientConfig,
+    passage: Option<&Passage<'_>>,
+) -> Outcome {
     let client = match client(call.from, address, tls) {
         Ok(client) => client,
         Err(error) => return Outcome::not_sent(format!("no HTTP client can be made: {}", cause(&error))),
     };
     let (mut head, mut answer) = (Head::default(), Vec::new());
     let exchanged = async {
-        let Asked { method, url, fields, body, wants_head } = asked;
+        let Asked { method, url, fields, body, wants_head, as_it_comes } = asked;
         match client.request(method, url).headers(fields).body(body).send().await {
             Ok(response) => match read_head(&response, wants_head, &mut head) {
-                Ok(()) => read_body(response, call.max_answer, &mut answer).await,
+                Ok(()) => {
+                    let passage = as_it_comes.zip(passage);
+                    read_body(response, call.max_answer, passage, &head, &mut answer).await
+                }
                 Err(detail) => (CallEnd::TooLong, Some(detail)),
             },
             Err(error) => unanswered(&error, call.from, address),
@@ -144,16 +163,72 @@ fn told(headers: &HeaderMap) -> Vec<(String, String)> {
     short.take(MOST_FIELDS).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Reads the body until its end, the cap, or an error.
-async fn read_body(mut response: Response, most: usize, answer: &mut Vec<u8>) -> (CallEnd, Option<String>) {
-    loop {
+/// Reads the body until its end, the cap, or an error. One that is wanted as it comes, and is long or slow, is handed on;
+/// only its beginning is kept.
+async fn read_body(
+    mut response: Response,
+    most: usize,
+    passage: Option<(usize, &Passage<'_>)>,
+    head: &Head,
+    answer: &mut Vec<u8>,
+) -> Ended {
+    if let Some((most, passage)) = passage {
+        if response.content_length().is_some_and(|length| length > most as u64) {
+            return too_long(most);
+        }
+        let begun = match timeout(SOON, fill(&mut response, PIECE, most, answer)).await {
+            Ok(begun) => begun,
+            // Nothing can be judged before anything has come.
+            Err(_) => fill(&mut response, 0, most, answer).await,
+        };
+        if let Some(ended) = begun {
+            return ended;
+        }
+        if let Some(passing) = passage.open(head, answer).await {
+            let come = answer.len();
+            answer.truncate(PIECE);
+            return pass(response, come, most, passing).await;
+        }
+    }
+    let whole = fill(&mut response, usize::MAX, most, answer).await;
+    whole.unwrap_or((CallEnd::Answered, None))
+}
+
+/// Reads on until there is more than `enough`; `None`: more may come.
+async fn fill(response: &mut Response, enough: usize, most: usize, answer: &mut Vec<u8>) -> Option<Ended> {
+    while answer.len() <= enough {
         match response.chunk().await {
-            Ok(None) => return (CallEnd::Answered, None),
+            Ok(None) => return Some((CallEnd::Answered, None)),
             Ok(Some(chunk)) => {
-                let room = most - answer.len();
+                let room = most.saturating_sub(answer.len());
                 answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
-                    return (CallEnd::TooLong, Some(format!("the answer is longer than {most} bytes")));
+                    return Some(too_long(most));
+                }
+            }
+            Err(error) => return Some((CallEnd::Reset, Some(cause(&error).to_string()))),
+        }
+    }
+    None
+}
+
+/// Hands on the rest of a body of which so much has come.
+async fn pass(mut response: Response, mut come: usize, most: usize, mut passing: Passing) -> Ended {
+    // What was asked for has come, whether it was taken or not.
+    let gone = |_: Gone| (CallEnd::Answered, Some("whoever asked went away before the end".to_owned()));
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            nobody = passing.gone() => return gone(nobody),
+            chunk = response.chunk() => chunk,
+        };
+        match chunk {
+            Ok(None) => return passing.end().await.map_or_else(gone, |()| (CallEnd::Answered, None)),
+            Ok(Some(chunk)) if chunk.len() > most - come => return too_long(most),
+            Ok(Some(chunk)) => {
+                come += chunk.len();
+                if let Err(nobody) = passing.send(chunk).await {
+                    return gone(nobody);
                 }
             }
             Err(error) => return (CallEnd::Reset, Some(cause(&error).to_string())),
@@ -161,8 +236,12 @@ async fn read_body(mut response: Response, most: usize, answer: &mut Vec<u8>) ->
     }
 }
 
+fn too_long(most: usize) -> Ended {
+    (CallEnd::TooLong, Some(format!("the answer is longer than {most} bytes")))
+}
+
 /// How a call ended that got no head: before it left, on the way, or after it had arrived.
-fn unanswered(error: &reqwest::Error, from: IpAddr, to: SocketAddr) -> (CallEnd, Option<String>) {
+fn unanswered(error: &reqwest::Error, from: IpAddr, to: SocketAddr) -> Ended {
     let is_own = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_local);
     let is_no_http = causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse);
     let was_reset = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_reset);

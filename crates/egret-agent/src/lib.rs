@@ -10,6 +10,7 @@
 //! - `books`: what was counted; `journal`: the same on disk, for the next process;
 //! - `gate`: the last word on when a call may leave; `call`: one whois exchange; `http`: one HTTP exchange; `resolve`, `judge`: where it
 //!   goes, and whether it may;
+//! - `passage`: answers that somebody takes as they come;
 //! - `check`: what would be found at a start;
 //! - `host`: the addresses of this host; `sight`: what they are seen as; `stop`: the wish to stop; `systemd`: word to whoever supervises;
 //! - `simulated`: what stands in for the host where there is none.
@@ -28,6 +29,7 @@ mod journal;
 mod judge;
 mod link;
 mod outbox;
+mod passage;
 mod resolve;
 mod session;
 mod sight;

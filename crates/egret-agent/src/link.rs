@@ -48,7 +48,7 @@ pub(crate) struct Link {
     sources: Sources,
 }
 
-/// The session's connection, and what RFC 9266 makes of it.
+/// A WebSocket, and what RFC 9266 makes of its connection.
 pub(crate) type Session = (WebSocketStream<Box<dyn Wire>>, Option<[u8; 32]>);
 
 /// What a connection to the coordinator can come to.
@@ -203,16 +203,26 @@ impl Link {
 
     /// Opens the session's WebSocket.
     pub(crate) async fn session(&self) -> Result<Session, LinkError> {
+        self.websocket("/agent/v1/session", PROTOCOL, MAX_FRAME).await
+    }
+
+    /// Opens a WebSocket that takes frames of up to `most` bytes.
+    pub(crate) async fn websocket(
+        &self,
+        path: &str,
+        protocol: &str,
+        most: usize,
+    ) -> Result<Session, LinkError> {
         let (stream, binding) = self.connect(None).await?;
         let broken = |error: tokio_tungstenite::tungstenite::Error| LinkError::Broken(error.to_string());
-        let uri = format!("ws://{}/agent/v1/session", self.authority);
+        let uri = format!("ws://{}{path}", self.authority);
         let uri = uri.parse().map_err(|_| LinkError::Broken(format!("{uri} is no URL")))?;
-        let request = ClientRequestBuilder::new(uri).with_sub_protocol(PROTOCOL);
+        let request = ClientRequestBuilder::new(uri).with_sub_protocol(protocol);
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
+            .max_message_size(Some(most))
+            .max_frame_size(Some(most));
         let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         let (socket, _) = tokio::time::timeout(PATIENCE, handshake)
             .await

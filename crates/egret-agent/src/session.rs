@@ -23,6 +23,7 @@ use crate::identity::{Identity, Membership};
 use crate::journal::Lock;
 use crate::judge::Judge;
 use crate::link::{Link, LinkError, token_pin};
+use crate::passage::Door;
 use crate::sight::{LOOK, Seen, Sighting, look};
 use crate::simulated::{Simulated, Stage, Wire};
 use crate::stop::Stop;
@@ -124,7 +125,9 @@ async fn run_on(
     let clock = Clock::start(stage);
     let books = Books::open(&options.state_dir, clock)?;
     let sources = Arc::new(sources);
-    let worker = Worker::new(books, clock, judge, options.allow_service.clone(), Arc::clone(&sources));
+    let agent = identity.membership.as_ref().map(|membership| membership.agent.clone()).unwrap_or_default();
+    let door = Door { link: link.clone(), agent };
+    let worker = Worker::new(books, clock, judge, options.allow_service.clone(), Arc::clone(&sources), door);
     let (is_supervised, is_bound) = (options.is_supervised, options.channel_binding);
     let seen = Seen::default();
     let mut agent = Agent { is_supervised, worker, clock, link, identity, is_bound, sources, seen, rng };

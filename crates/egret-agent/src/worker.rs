@@ -24,6 +24,7 @@ use crate::http;
 use crate::journal::How;
 use crate::judge::Judge;
 use crate::outbox::Outbox;
+use crate::passage::{Door, Passage};
 
 /// How often it is looked whether a disk that was behind has caught up (chosen).
 const STALLED: Duration = Duration::from_millis(50);
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     clock: Clock,
     judge: Arc<Judge>,
     sources: Arc<Sources>,
+    /// Where answers are handed on as they come.
+    door: Arc<Door>,
     /// Patterns of the services that this host permits; none: all.
     permits: Vec<String>,
     books: Books,
@@ -68,6 +71,7 @@ impl Worker {
         judge: Judge,
         permits: Vec<String>,
         sources: Arc<Sources>,
+        door: Door,
     ) -> Self {
         // Calls that have ended wait here until they are looked at; more of them wait to be let in.
         let most = CREDIT_PER_EGRESS as usize;
@@ -76,6 +80,7 @@ impl Worker {
             judge: Arc::new(judge),
             permits,
             sources,
+            door: Arc::new(door),
             books,
             services: HashMap::new(),
             egresses: BTreeMap::new(),
@@ -370,11 +375,12 @@ impl Worker {
             allow_private: service.policy.allow_private_addresses,
         };
         let (clock, judge, protocol) = (self.clock, Arc::clone(&self.judge), service.policy.protocol);
-        let (sources, sender) = (Arc::clone(&self.sources), self.ended.0.clone());
-        let held = now.since(since);
+        let (sources, door) = (Arc::clone(&self.sources), Arc::clone(&self.door));
+        let (held, sender) = (now.since(since), self.ended.0.clone());
         // Bounded: no more calls than the credit this agent gave.
         tokio::spawn(async move {
-            let outcome = answer(protocol, &call, &judge, &sources).await;
+            let passage = Passage { door: &door, grant: &grant, held, sent_at: now, clock };
+            let outcome = answer(protocol, &call, &judge, &sources, &passage).await;
             let ended = Ended { grant, held, sent_at: now, ended_at: clock.now(), outcome };
             // The worker lives as long as the process; if it is gone, so is the need for the result.
             let _ = sender.send(ended).await;
@@ -430,10 +436,16 @@ impl Worker {
     }
 }
 
-async fn answer(protocol: Protocol, call: &Call, judge: &Judge, sources: &Sources) -> Outcome {
+async fn answer(
+    protocol: Protocol,
+    call: &Call,
+    judge: &Judge,
+    sources: &Sources,
+    passage: &Passage<'_>,
+) -> Outcome {
     match protocol {
         Protocol::Whois => call::make(call, judge, sources).await,
-        Protocol::Http => http::make(call, judge).await,
+        Protocol::Http => http::make(call, judge, Some(passage)).await,
         #[cfg(feature = "bench")]
         Protocol::Null => Outcome::new(CallEnd::Answered, call.question.clone(), None),
         #[cfg(not(feature = "bench"))]
@@ -441,7 +453,7 @@ async fn answer(protocol: Protocol, call: &Call, judge: &Judge, sources: &Source
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -164,7 +164,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let agents = Router::new()
         .route("/agent/v1/enroll", post(fleet::enrol))
         .route("/agent/v1/observe", post(fleet::observe))
-        .route("/agent/v1/session", get(fleet::session));
+        .route("/agent/v1/session", get(fleet::session))
+        .route("/agent/v1/answer", get(fleet::answer));
     Router::new()
         .merge(users)
         .merge(agents)

@@ -133,7 +133,7 @@ pub struct ServiceConfig {
     pub lookup: Service,
     /// How old an answer may be that is given again, unless a job says otherwise; zero: none ever is.
     pub cache_for: Duration,
-    /// The longest answer taken, in bytes.
+    /// The longest answer taken, in bytes. Over HTTP more may pass than is kept: of that, `MAX_ANSWER` is the most.
     pub max_answer: u64,
     /// It may live at an address that is not public.
     pub allow_private_addresses: bool,

@@ -28,6 +28,7 @@ mod judge;
 pub mod key;
 mod linger;
 mod login;
+mod passage;
 mod recorder;
 mod seal;
 mod server;

@@ -13,7 +13,7 @@ use egret_core::quota::{Counting, Quota, Rules, WHOLE};
 use egret_core::scope::Scope;
 use egret_lookup::known::{Server, Table};
 use egret_lookup::{Catalogue, Kind, Place, PlanError, Protocol, Steps, Target};
-use egret_wire::agent::{self, CallQuota, ServicePolicy};
+use egret_wire::agent::{self, CallQuota, MAX_ANSWER, ServicePolicy};
 use egret_wire::api::{QuotaRule, ServiceView};
 use egret_wire::pattern::permits;
 use egret_wire::value::{Secret, Span};
@@ -309,7 +309,8 @@ fn policy(config: &ServiceConfig) -> ServicePolicy {
         concurrency: config.terms.concurrency,
         timeout_ms: millis(config.terms.timeout),
         linger_ms: millis(config.terms.linger),
-        max_answer: config.max_answer,
+        // Longer ones are not kept, they pass.
+        max_answer: config.max_answer.min(MAX_ANSWER),
         allow_private_addresses: config.allow_private_addresses,
     }
 }

@@ -23,6 +23,9 @@ pub struct Ask {
     /// All header fields of the answer are wanted, not only those that matter for limits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole_head: bool,
+    /// Whoever waits takes the answer as it comes, up to so many bytes ([`passage`](crate::passage)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_it_comes: Option<u64>,
 }
 
 impl Ask {
@@ -34,6 +37,7 @@ impl Ask {
             headers: Vec::new(),
             body: Bytes::default(),
             whole_head: false,
+            as_it_comes: None,
         }
     }
 
@@ -70,6 +74,7 @@ mod tests {
             Ask { headers: vec![("accept".to_owned(), Bytes(b"x/y".to_vec()))], ..Ask::get("/a") },
             Ask { body: Bytes(b"x".to_vec()), ..Ask::get("/a") },
             Ask { whole_head: true, ..Ask::get("/a") },
+            Ask { as_it_comes: Some(1), ..Ask::get("/a") },
         ] {
             let question = more.to_question().unwrap();
             assert_eq!((question[0], Ask::read(&question)), (b'{', Some(more)));
@@ -86,9 +91,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_request_comes_back_as_it_was(method: String, path: String, value: Vec<u8>, body: Vec<u8>, whole_head: bool) {
+        fn any_request_comes_back_as_it_was(method: String, path: String, value: Vec<u8>, body: Vec<u8>, whole_head: bool, as_it_comes: Option<u64>) {
             let headers = vec![("x".to_owned(), Bytes(value))];
-            let ask = Ask { method, path: format!("/{path}"), headers, body: Bytes(body), whole_head };
+            let ask = Ask { method, path: format!("/{path}"), headers, body: Bytes(body), whole_head, as_it_comes };
             prop_assert_eq!(Ask::read(&ask.to_question().unwrap()), Some(ask));
         }
     }

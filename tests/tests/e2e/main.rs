@@ -14,6 +14,7 @@ mod hosts;
 mod http;
 mod jobs;
 mod keys;
+mod passage;
 mod permits;
 mod quotas;
 mod records;

@@ -4,6 +4,7 @@
 //! service's base URL, and that nobody's field stands where the service's configuration has put its own.
 
 use egret_wire::ask::Ask;
+use egret_wire::passage::MAX_PASSING;
 use egret_wire::value::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -19,6 +20,8 @@ pub(super) struct Asked {
     pub(super) body: Vec<u8>,
     /// All fields of the answer are wanted.
     pub(super) wants_head: bool,
+    /// It is wanted as it comes, up to so many bytes.
+    pub(super) as_it_comes: Option<usize>,
 }
 
 /// Reads what a call asks.
@@ -26,7 +29,7 @@ pub(super) struct Asked {
 /// # Errors
 /// Why nothing can be sent.
 pub(super) fn asked(call: &Call) -> Result<Asked, &'static str> {
-    let Some(Ask { method, path, headers, body, whole_head }) = Ask::read(&call.question) else {
+    let Some(Ask { method, path, headers, body, whole_head, as_it_comes }) = Ask::read(&call.question) else {
         return Err("the question is no path and no request; is this agent older than its coordinator?");
     };
     let url = under(&call.address, &path).ok_or("the question is no path under the service's address")?;
@@ -42,7 +45,8 @@ pub(super) fn asked(call: &Call) -> Result<Asked, &'static str> {
         value.set_sensitive(true);
         fields.insert(field(name)?, value);
     }
-    Ok(Asked { method, url, fields, body: body.0, wants_head: whole_head })
+    let as_it_comes = as_it_comes.map(|most| usize::try_from(most.min(MAX_PASSING)).unwrap_or(usize::MAX));
+    Ok(Asked { method, url, fields, body: body.0, wants_head: whole_head, as_it_comes })
 }
 
 const NO_FIELD: &str = "the question has a header field that cannot be sent";

@@ -43,7 +43,7 @@ fn to(remote: &Remote, path: &str) -> Call {
 }
 
 async fn get(call: &Call) -> Outcome {
-    make(call, &Judge::default()).await
+    make(call, &Judge::default(), None).await
 }
 
 async fn remote(troubles: Troubles) -> Remote {
@@ -168,7 +168,7 @@ async fn of_a_name_with_several_addresses_the_judged_one_is_dialled() {
         let mut call = call(format!("http://{name}:{}/", four.addr().port()), "/a");
         for (from, to) in [(EGRESS, four.addr()), ("::1".parse().unwrap(), six.addr())] {
             call.from = from;
-            let outcome = ask(&call, asked(&call).unwrap(), to, TLS.clone()).await;
+            let outcome = ask(&call, asked(&call).unwrap(), to, TLS.clone(), None).await;
             assert_eq!(outcome.end, CallEnd::Answered, "{:?}", outcome.detail);
         }
     }
@@ -255,7 +255,7 @@ async fn what_never_left_is_told_from_what_found_nobody() {
     let remote = remote(Troubles::default()).await;
     let not_here = Call { from: "192.0.2.1".parse().unwrap(), ..to(&remote, "/a") };
     let lenient = Judge::new(vec!["127.0.0.0/8".parse().unwrap()]);
-    let outcome = make(&not_here, &lenient).await;
+    let outcome = make(&not_here, &lenient, None).await;
     assert_eq!(outcome.end, CallEnd::NotSent, "{:?}", outcome.detail);
     let not_public = Call { allow_private: false, ..to(&remote, "/a") };
     let outcome = get(&not_public).await;
@@ -327,7 +327,7 @@ async fn over_tls_the_remote_must_be_who_the_url_says() {
         let (address, trust, served) = over_tls(named).await;
         let call = call(format!("https://api.invalid:{}/", address.port()), "/a");
         let config = if trusted { tls(&trust) } else { TLS.clone() };
-        let outcome = ask(&call, asked(&call).unwrap(), address, config).await;
+        let outcome = ask(&call, asked(&call).unwrap(), address, config, None).await;
         assert_eq!(outcome.end, end, "{named}, {trusted}: {:?}", outcome.detail);
         assert_eq!(served.await.unwrap().is_some(), end == CallEnd::Answered, "nothing was asked otherwise");
     }

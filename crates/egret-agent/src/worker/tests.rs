@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tokio::time::sleep_until;
 
 use super::*;
+use crate::link::{Link, PLAIN};
 
 const EGRESS: &str = "192.0.2.1";
 
@@ -35,7 +36,10 @@ fn grant(n: u64, not_after_us: Option<u64>) -> Grant {
 }
 
 fn worker(clock: Clock, units: u32) -> Worker {
-    let mut worker = Worker::new(Books::new(clock), clock, Judge::default(), Vec::new(), Arc::default());
+    let link = Link::new("http://127.0.0.1:1", PLAIN, false, Sources::default()).unwrap();
+    let door = Door { link, agent: "agt_1".to_owned() };
+    let mut worker =
+        Worker::new(Books::new(clock), clock, Judge::default(), Vec::new(), Arc::default(), door);
     worker.set_policy(vec![policy(units)]);
     let locals = BTreeMap::from([(EGRESS.to_owned(), EGRESS.parse().unwrap())]);
     worker.begin(locals, Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ use egret_wire::agent::{self, Enrolled, MAX_FRAME, Observed, PROTOCOL};
 use egret_wire::api::{
     AgentView, EgressView, Liveness, Page, ServiceView, TokenListed, TokenRequest, TokenView, WhyRequest,
 };
+use egret_wire::passage;
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::Time;
 
@@ -336,6 +337,17 @@ pub(crate) async fn session(
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
         .on_upgrade(move |socket| session::hold(socket, peer, binding, shared)))
+}
+
+/// `GET /agent/v1/answer`: the WebSocket of an answer that passes through. Whose it is shows its beginning.
+pub(crate) async fn answer(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .protocols([passage::PROTOCOL])
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_message_size(passage::MAX_FRAME)
+        .max_frame_size(passage::MAX_FRAME)
+        .on_upgrade(move |socket| crate::passage::hold(socket, shared))
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing of it is kept: no row, no record of what was asked or answered. Whoever goes away gives it up.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,13 @@ use egret_core::id::{JobId, ServiceId};
 use egret_core::scheduler::Class;
 use egret_lookup::{Kind, fields};
 use egret_store::{EndState, Flow};
-use egret_wire::agent::Report;
+use egret_wire::agent::{MAX_ANSWER, Report};
 use egret_wire::api::{AttemptOutcome, AttemptView, JobError};
 use egret_wire::ask::Ask;
+use egret_wire::passage::PIECE;
 use egret_wire::problem::{Code, Problem};
 use egret_wire::value::{Bytes as WireBytes, Span};
+use futures_util::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::accept::{reserve, whom};
@@ -29,6 +32,7 @@ use super::request::check_method;
 use super::{Failure, Shared, jobs};
 use crate::config::ServiceConfig;
 use crate::drive::{Job, Message, Passed, Via};
+use crate::passage::{Piece, Rest};
 
 /// The longest body that is passed on, in bytes (chosen: it travels in one frame of a session).
 const MOST_BODY: usize = 1 << 20;
@@ -84,9 +88,9 @@ pub(crate) async fn forward(
     let passed = ended.await.map_err(|_| Failure::new(Code::NotReady, "the coordinator is stopping"))?;
     waiting.job = None;
     match passed {
-        Passed::Answer { report, egress, left_ago } => {
+        Passed::Answer { report, egress, left_ago, rest } => {
             let waited = began.elapsed().saturating_sub(left_ago);
-            answer(*report, &parts.method, &egress, waited, room)
+            answer(*report, rest, &parts.method, &egress, waited, room)
         }
         Passed::Nothing { state, error, attempts } => {
             nothing(&shared, service, wait, (state, error, &attempts)).await
@@ -128,7 +132,8 @@ fn take_room(shared: &Shared, config: &ServiceConfig, body: &Body) -> Result<Own
         return Err(too_large());
     }
     let body = body.size_hint().upper().map_or(MOST_BODY, |most| usize::try_from(most).unwrap_or(MOST_BODY));
-    let answer = usize::try_from(config.max_answer).unwrap_or(ROOM);
+    // A longer one passes as it comes.
+    let answer = usize::try_from(config.max_answer.min(MAX_ANSWER)).unwrap_or(ROOM);
     let most = (body.min(MOST_BODY) + answer + HEADS).div_ceil(KIB);
     let room = Arc::clone(&shared.via_room).try_acquire_many_owned(u32::try_from(most).unwrap_or(u32::MAX));
     room.map_err(|_| {
@@ -166,7 +171,8 @@ fn question(
     // Whether an answer is a refusal is seen in its text as well.
     fields.push(("accept-encoding".to_owned(), WireBytes(b"identity".to_vec())));
     let method = method.as_str().to_owned();
-    let ask = Ask { method, path, headers: fields, body: WireBytes(body.into()), whole_head: true };
+    let (body, as_it_comes) = (WireBytes(body.into()), Some(config.max_answer));
+    let ask = Ask { method, path, headers: fields, body, whole_head: true, as_it_comes };
     ask.to_question().map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
@@ -226,9 +232,24 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// What has come, and what follows if anything does.
+fn body(bytes: Vec<u8>, rest: Option<Rest>, mut room: OwnedSemaphorePermit) -> Body {
+    let Some(rest) = rest else { return Body::from(Bytes::from_owner(Held { bytes, _room: room })) };
+    // A piece is being sent, another waits, a third is being read.
+    drop(room.split(room.num_permits().saturating_sub(4 * PIECE / KIB)));
+    let begun = stream::iter([Ok(Bytes::from(bytes))]);
+    let pieces = stream::try_unfold((rest, room), async |(mut rest, room)| match rest.recv().await {
+        Some(Piece::More(bytes)) => Ok(Some((bytes, (rest, room)))),
+        Some(Piece::End) => Ok(None),
+        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut")),
+    });
+    Body::from_stream(begun.chain(pieces))
+}
+
 /// The service's answer as it is, with what egret adds.
 fn answer(
     report: Report,
+    rest: Option<Rest>,
     method: &Method,
     egress: &str,
     waited: Duration,
@@ -236,13 +257,14 @@ fn answer(
 ) -> Result<Response, Failure> {
     let status = report.status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or_else(|| Failure::new(Code::BadAnswer, "the answer has no status"))?;
-    let body = Body::from(Bytes::from_owner(Held { bytes: report.answer.0, _room: room }));
-    let mut response = Response::new(body);
+    let is_known = *method == Method::HEAD || rest.is_some();
+    let mut response = Response::new(body(report.answer.0, rest, room));
     *response.status_mut() = status;
     response.extensions_mut().insert(FromService);
     let head = report.head.unwrap_or_default();
     let came: Vec<_> = head.iter().map(|(name, value)| (&**name, &*value.0)).collect();
-    let length = came.iter().filter(|(name, _)| *method == Method::HEAD && *name == CONTENT_LENGTH.as_str());
+    // Of what is here already it is counted.
+    let length = came.iter().filter(|(name, _)| is_known && *name == CONTENT_LENGTH.as_str());
     let headers = response.headers_mut();
     for (name, value) in fields::back(&came).iter().chain(length) {
         // What cannot be a field was made up on the way.

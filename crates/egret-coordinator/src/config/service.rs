@@ -60,7 +60,11 @@ pub(super) fn read<'d>(item: &Item<'d>) -> Result<(Item<'d>, ServiceConfig), Con
         // The catalogue fills it in.
         referral: Referral::None,
         lookup: lookup(&table, blank)?,
-        max_answer: table.read("max_answer", |item| checked(item, value::answer_size))?.unwrap_or(MAX_ANSWER),
+        max_answer: {
+            let passes = speaks == egret_lookup::Protocol::Http;
+            let size = |item: &Item<'_>| checked(item, |text| value::answer_size(text, passes));
+            table.read("max_answer", size)?.unwrap_or(MAX_ANSWER)
+        },
         cache_for: table.read("cache_for", |item| item.span(value::AGE))?.unwrap_or(
             match (protocol, speaks) {
                 (Protocol::Whois, _) | (_, egret_lookup::Protocol::Rdap) => CACHE_FOR,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use egret_wire::agent::MAX_ANSWER;
+use egret_wire::passage::MAX_PASSING;
 use url::{Host, Url};
 
 const LEAST: Duration = Duration::from_millis(1);
@@ -118,9 +119,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The longest answer, in bytes: `64KiB`, `1MiB`.
-pub(super) fn answer_size(text: &str) -> Result<u64, String> {
-    size(text, 1..=MAX_ANSWER, &format!("1B to {}MiB", MAX_ANSWER >> 20))
+/// The longest answer, in bytes: `64KiB`, `1MiB`; longer if it passes as it comes.
+pub(super) fn answer_size(text: &str, passes: bool) -> Result<u64, String> {
+    let most = if passes { MAX_PASSING } else { MAX_ANSWER };
+    size(text, 1..=most, &format!("1B to {}MiB", most >> 20))
 }
 
 /// What answers may take on the disk, in bytes: `256MiB`.

@@ -153,7 +153,7 @@ impl Drive {
         match open.straight(&judged, egress, answers, now) {
             Straight::Usual => {}
             Straight::Pass => {
-                self.pass(job, judged.report, egress, now);
+                self.pass(job, judged.report, None, egress, now);
                 return false;
             }
             Straight::Fail(_) if superseded => return false,
@@ -235,7 +235,8 @@ impl Drive {
     }
 }
 
-fn name(judged: &Judged) -> (JobId, AttemptId) {
+/// Whose step was tried, and which try it was.
+pub(super) fn name(judged: &Judged) -> (JobId, AttemptId) {
     let Attempt(job, _, start, count) = judged.report.attempt;
     (JobId(job), AttemptId { start, count })
 }

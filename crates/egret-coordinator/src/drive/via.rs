@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use egret_core::id::{EgressId, JobId};
+use egret_core::id::{AgentId, EgressId, JobId};
 use egret_core::time::Instant;
 use egret_lookup::Verdict;
 use egret_store::EndState;
@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 
 use super::Drive;
 use super::job::{HOPELESS, Job, Judged, error};
+use super::settle::name;
+use crate::passage::Rest;
 
 /// Who waits for a request that is passed on.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) enum Passed {
         egress: String,
         /// How long ago the call left.
         left_ago: Duration,
+        /// What follows, of one that is passed on as it comes.
+        rest: Option<Rest>,
     },
     /// It said nothing that could be passed on.
     Nothing {
@@ -120,13 +124,42 @@ fn once(report: &Report) -> JobError {
 }
 
 impl Drive {
+    /// Gives a caller the beginning of an answer, and the rest as it comes; false: nobody takes it like that. Budgets hear
+    /// of the call when it is over, as of every other.
+    pub(crate) fn begin(&mut self, agent: AgentId, judged: Judged, rest: Rest, now: Instant) -> bool {
+        let (job, attempt) = name(&judged);
+        let service = self.find_service(&judged.report.service);
+        let (Some(service), Some(egress)) = (service, self.fleet.find(&judged.report.egress)) else {
+            return false;
+        };
+        if self.fleet.egress(egress).owner != agent || self.scheduler.running(job) != Some(attempt) {
+            return false;
+        }
+        let answered = &self.answered;
+        let answers =
+            |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
+        let Some(open) = self.jobs.get_mut(&job) else { return false };
+        if !matches!(open.straight(&judged, egress, answers, now), Straight::Pass) {
+            return false;
+        }
+        self.pass(job, judged.report, Some(rest), egress, now);
+        true
+    }
+
     /// Gives a caller what the service said.
-    pub(super) fn pass(&mut self, job: JobId, report: Report, egress: EgressId, now: Instant) {
+    pub(super) fn pass(
+        &mut self,
+        job: JobId,
+        report: Report,
+        rest: Option<Rest>,
+        egress: EgressId,
+        now: Instant,
+    ) {
         let Some(mut open) = self.jobs.remove(&job) else { return };
         if let Some(via) = open.via.take() {
             let egress = self.fleet.address(egress).to_owned();
             let left_ago = Duration::from_millis(report.took_ms.saturating_add(report.since_ms));
-            via.end(Passed::Answer { report: Box::new(report), egress, left_ago });
+            via.end(Passed::Answer { report: Box::new(report), egress, left_ago, rest });
         }
         self.end_unkept(&open, now);
     }

@@ -5,6 +5,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::via::Straight;
 use super::*;
+use crate::passage::Piece;
 
 const HTTP: &str = "[[service]]\nid = \"w\"\nprotocol = \"http\"\naddress = \"https://w.example\"\n\
                     quotas = [{ units = 10, per = \"1d\" }]\n";
@@ -115,6 +116,34 @@ async fn what_changes_something_ends_when_nobody_knows_what_became_of_it_and_the
     };
     tell(&mut stage, never);
     assert!(matches!(passed.try_recv(), Err(TryRecvError::Empty)), "what was never asked may be asked");
+}
+
+#[tokio::test]
+async fn an_answer_that_begins_goes_to_the_one_who_waits_for_it_and_its_end_is_charged_as_any() {
+    let (mut stage, mut frames, attempt, mut passed) = granted_via(false);
+    let offered = |stage: &mut Stage, agent: u64, attempt: Attempt, verdict: Verdict| {
+        let (to, rest) = mpsc::channel(1);
+        let now = stage.now;
+        stage.drive.begin(AgentId(agent), judged(attempt, 200, verdict), rest, now).then_some(to)
+    };
+    let Attempt(job, step, start, count) = attempt;
+    assert!(offered(&mut stage, 2, attempt, Verdict::Found).is_none(), "of another agent's egress");
+    assert!(offered(&mut stage, 1, Attempt(job, step, start, count + 1), Verdict::Found).is_none());
+    assert!(offered(&mut stage, 1, Attempt(job + 1, step, start, count), Verdict::Found).is_none());
+    assert!(offered(&mut stage, 1, attempt, Verdict::Refused { wait: None }).is_none(), "others are asked");
+    assert!(matches!(passed.try_recv(), Err(TryRecvError::Empty)));
+
+    let to = offered(&mut stage, 1, attempt, Verdict::Found).expect("it is wanted");
+    let Ok(Passed::Answer { rest: Some(mut rest), .. }) = passed.try_recv() else { panic!("no answer") };
+    to.try_send(Piece::End).unwrap();
+    assert!(matches!(rest.try_recv(), Ok(Piece::End)));
+    assert!(offered(&mut stage, 1, attempt, Verdict::Found).is_none(), "once");
+    assert_eq!((stage.drive.jobs.len(), stage.drive.is_busy()), (0, true), "the call is still under way");
+    tell(&mut stage, judged(attempt, 200, Verdict::Found));
+    let is_acknowledged = std::iter::from_fn(|| frames.try_recv().ok())
+        .any(|frame| matches!(frame, Outgoing::Ack(attempts) if attempts == [attempt]));
+    assert!(is_acknowledged && stage.drive.finished.is_empty());
+    assert_eq!((stage.used(), stage.drive.is_busy()), (1, false));
 }
 
 #[tokio::test]
