@@ -15,9 +15,7 @@ const BASE: &str = "http://service.invalid/base/";
 /// since servers differ in when they decode.
 pub(super) fn parse(input: &str) -> Result<String, TargetError> {
     let refuse = |why| Err(TargetError::NotAPath { given: Given::new(input), why });
-    if input.len() > PATH_MAX {
-        return Err(TargetError::TooLong { what: "path", bytes: input.len(), max: PATH_MAX });
-    }
+    check_length(input)?;
     let Some(below) = input.strip_prefix('/') else {
         return refuse("write it as /path?query; it goes under the service's address");
     };
@@ -33,9 +31,19 @@ pub(super) fn parse(input: &str) -> Result<String, TargetError> {
     }
     let url = Url::parse(&format!("{BASE}{below}")).ok();
     match url.as_ref().and_then(|url| url.as_str().strip_prefix(BASE)) {
-        Some(below) => Ok(format!("/{below}")),
+        // What was percent-encoded here is longer than it was.
+        Some(below) => {
+            let path = format!("/{below}");
+            check_length(&path)?;
+            Ok(path)
+        }
         None => refuse("it leads out of the service's address; write /path?query"),
     }
+}
+
+fn check_length(path: &str) -> Result<(), TargetError> {
+    let (bytes, max) = (path.len(), PATH_MAX);
+    if bytes <= max { Ok(()) } else { Err(TargetError::TooLong { what: "path", bytes, max }) }
 }
 
 /// Whether a segment is `..`, once dots and slashes are decoded.
