@@ -89,7 +89,7 @@ async fn ask(
             Ok(response) => match read_head(&response, wants_head, &mut head) {
                 Ok(()) => {
                     let passage = as_it_comes.zip(passage);
-                    read_body(response, call.max_answer, passage, &head, &mut answer).await
+                    read_body(response, call, passage, &head, &mut answer).await
                 }
                 Err(detail) => (CallEnd::TooLong, Some(detail)),
             },
@@ -167,7 +167,7 @@ fn told(headers: &HeaderMap) -> Vec<(String, String)> {
 /// only its beginning is kept.
 async fn read_body(
     mut response: Response,
-    most: usize,
+    call: &Call,
     passage: Option<(usize, &Passage<'_>)>,
     head: &Head,
     answer: &mut Vec<u8>,
@@ -176,7 +176,9 @@ async fn read_body(
         if response.content_length().is_some_and(|length| length > most as u64) {
             return too_long(most);
         }
-        let begun = match timeout(SOON, fill(&mut response, PIECE, most, answer)).await {
+        // What may be a refusal is judged by as much as of any answer.
+        let soon = if response.status().is_success() { SOON } else { Duration::MAX };
+        let begun = match timeout(soon, fill(&mut response, PIECE, most, answer)).await {
             Ok(begun) => begun,
             // Nothing can be judged before anything has come.
             Err(_) => fill(&mut response, 0, most, answer).await,
@@ -185,12 +187,12 @@ async fn read_body(
             return ended;
         }
         if let Some(passing) = passage.open(head, answer).await {
-            let come = answer.len();
-            answer.truncate(PIECE);
-            return pass(response, come, most, passing).await;
+            let passed = timeout_at(call.deadline, pass(response, most, passing, answer)).await;
+            // The service has answered; whether it or who asked took too long, nobody can tell.
+            return passed.unwrap_or((CallEnd::Answered, Some("cut at the time-out".to_owned())));
         }
     }
-    let whole = fill(&mut response, usize::MAX, most, answer).await;
+    let whole = fill(&mut response, usize::MAX, call.max_answer, answer).await;
     whole.unwrap_or((CallEnd::Answered, None))
 }
 
@@ -212,10 +214,12 @@ async fn fill(response: &mut Response, enough: usize, most: usize, answer: &mut 
     None
 }
 
-/// Hands on the rest of a body of which so much has come.
-async fn pass(mut response: Response, mut come: usize, most: usize, mut passing: Passing) -> Ended {
+/// Hands on the rest of a body; of what has come as much is kept as it is judged by.
+async fn pass(mut response: Response, most: usize, mut passing: Passing, answer: &mut Vec<u8>) -> Ended {
     // What was asked for has come, whether it was taken or not.
     let gone = |_: Gone| (CallEnd::Answered, Some("whoever asked went away before the end".to_owned()));
+    let mut come = answer.len();
+    answer.truncate(PIECE);
     loop {
         let chunk = tokio::select! {
             biased;
@@ -227,6 +231,7 @@ async fn pass(mut response: Response, mut come: usize, most: usize, mut passing:
             Ok(Some(chunk)) if chunk.len() > most - come => return too_long(most),
             Ok(Some(chunk)) => {
                 come += chunk.len();
+                answer.extend_from_slice(&chunk[..chunk.len().min(PIECE - answer.len())]);
                 if let Err(nobody) = passing.send(chunk).await {
                     return gone(nobody);
                 }

@@ -21,6 +21,9 @@ use crate::worker::millis;
 /// How long it may take to be told whether an answer is wanted as it comes (chosen: the call's own time runs).
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long whoever asked may take nothing (chosen: calls that nobody reads are calls that nobody else has).
+const STALL: Duration = Duration::from_secs(30);
+
 /// The way to whoever takes answers as they come.
 #[derive(Clone)]
 pub(crate) struct Door {
@@ -99,7 +102,10 @@ impl Passing {
     pub(crate) async fn send(&mut self, mut bytes: Piece) -> Result<(), Gone> {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE));
-            self.0.send(Message::Binary(piece)).await.map_err(|_| Gone)?;
+            match timeout(STALL, self.0.send(Message::Binary(piece))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(Gone),
+            }
         }
         Ok(())
     }

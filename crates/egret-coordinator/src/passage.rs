@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use egret_core::id::AgentId;
-use egret_wire::passage::{AgentMessage, Begins, CoordinatorMessage};
+use egret_wire::passage::{AgentMessage, Begins, CoordinatorMessage, PIECE};
 use tokio::sync::mpsc;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::api::Shared;
 use crate::judge::judge;
@@ -17,6 +17,9 @@ use crate::judge::judge;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much longer than its call an answer may be on its way (chosen: a slow link's buffers).
 const SLACK: Duration = Duration::from_secs(10);
+/// How often an agent is asked whether it is there while its service says nothing, and how often in vain.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+const IN_VAIN: u32 = 2;
 
 /// What follows the beginning of an answer.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ async fn begin(socket: &mut WebSocket, shared: &Arc<Shared>) -> Option<Passing> 
     let Begins { agent, report } = *begins;
     let agent: AgentId = agent.parse().ok()?;
     if !shared.seals.holds(agent, report.attempt, (&report.service, &report.egress), &report.seal) {
-        tracing::warn!(agent = %agent, "an answer to a call that was never granted to this agent is left out");
+        tracing::debug!("an answer to a call that was never granted is left out");
         return None;
     }
     let config = shared.services.config(shared.services.find(&report.service)?);
@@ -61,20 +64,36 @@ async fn begin(socket: &mut WebSocket, shared: &Arc<Shared>) -> Option<Passing> 
     let judged = judge(&shared.services, report);
     // One piece waits while another is written: whoever reads slowly slows the remote down.
     let (to, rest) = mpsc::channel(1);
-    let is_wanted = shared.ask(move |drive, now| drive.begin(agent, judged, rest, now)).await.ok()?;
+    let is_wanted = tokio::select! {
+        biased;
+        // It waits no longer, and reports the answer another way: the beginning is not to be taken from there.
+        _ = socket.recv() => return None,
+        is_wanted = shared.ask(move |drive, now| drive.begin(agent, judged, rest, now)) => is_wanted.ok()?,
+    };
     let text = serde_json::to_string(&CoordinatorMessage::Wanted(is_wanted)).ok()?;
     socket.send(Message::Text(text.into())).await.ok()?;
     is_wanted.then_some(Passing { to, left, within })
 }
 
 async fn pass(socket: &mut WebSocket, Passing { to, mut left, .. }: Passing) {
+    let mut in_vain = 0;
     loop {
         let frame = tokio::select! {
             biased;
             () = to.closed() => return,
             frame = socket.recv() => frame,
+            () = sleep(HEARTBEAT) => {
+                let ping = Message::Ping(Bytes::new());
+                if in_vain == IN_VAIN || !matches!(timeout(PATIENCE, socket.send(ping)).await, Ok(Ok(()))) {
+                    return;
+                }
+                in_vain += 1;
+                continue;
+            }
         };
+        in_vain = 0;
         match frame {
+            Some(Ok(Message::Binary(bytes))) if bytes.len() > PIECE => return,
             Some(Ok(Message::Binary(bytes))) => {
                 let Some(rest) = left.checked_sub(bytes.len() as u64) else { return };
                 left = rest;

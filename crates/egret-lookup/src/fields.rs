@@ -89,6 +89,18 @@ pub fn back<'a>(fields: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
     fields.iter().filter(|(name, _)| comes(name)).copied().collect()
 }
 
+/// The length of an answer's body in bytes, if its head tells that and nothing else: with a transfer coding the end says
+/// where the end is, whatever else is said (RFC 9112 6.3).
+pub fn length(fields: &[(&str, &[u8])]) -> Option<u64> {
+    let of = |wanted: &'static str| fields.iter().filter(move |(name, _)| *name == wanted);
+    let mut lengths = of("content-length").flat_map(|(_, value)| value.split(|b| *b == b','));
+    let length = lengths.next()?.trim_ascii();
+    let is_one =
+        lengths.all(|other| other.trim_ascii() == length) && of("transfer-encoding").next().is_none();
+    let is_number = is_one && length.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(length).ok().filter(|_| is_number)?.parse().ok()
+}
+
 fn travels(name: &str) -> bool {
     let is_claim = CLAIMS.contains(&name) || CLAIMS_BEGIN.iter().any(|begin| name.starts_with(begin));
     !HOP.contains(&name) && !SENDERS.contains(&name) && !is_claim
@@ -163,6 +175,21 @@ mod tests {
             ("x-trace", "1"),
         ]);
         assert_eq!(names(back(&came)), ["content-type", "ratelimit", "set-cookie", "set-cookie"]);
+    }
+
+    #[test]
+    fn a_length_is_told_once_or_not_at_all() {
+        for (head, want) in [
+            (&[("content-length", "10")][..], Some(10)),
+            (&[("content-length", "10, 10"), ("content-length", "10")], Some(10)),
+            (&[("content-length", "10"), ("content-length", "11")], None),
+            (&[("content-length", "10"), ("transfer-encoding", "chunked")], None),
+            (&[("content-length", "+10")], None),
+            (&[("content-length", "")], None),
+            (&[("content-type", "text/plain")], None),
+        ] {
+            assert_eq!(length(&fields(head)), want, "{head:?}");
+        }
     }
 
     #[test]

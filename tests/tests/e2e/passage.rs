@@ -9,6 +9,7 @@ use egret_tests::{PATIENCE, Rig, http};
 use egret_wire::agent::{Attempt, CallEnd, Report};
 use egret_wire::passage::{AgentMessage, Begins, PROTOCOL};
 use egret_wire::value::Bytes;
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -100,6 +101,19 @@ impl Service {
             "/cut-chunks" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n249f0\r\n").await?;
                 stream.write_all(&[b'x'; 150_000]).await?;
+            }
+            "/both" => {
+                let head =
+                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 10\r\n\r\n249f0\r\n";
+                stream.write_all(head.as_bytes()).await?;
+                stream.write_all(&[b'x'; 150_000]).await?;
+                stream.write_all(b"\r\n0\r\n\r\n").await?;
+            }
+            "/slowly-refusing" if is_first => {
+                stream.write_all(b"HTTP/1.1 400 Bad\r\ncontent-length: 9\r\n\r\ntoo ").await?;
+                // Longer than an answer is waited for before it is handed on.
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                stream.write_all(b"often").await?;
             }
             "/refusing" if is_first => {
                 stream.write_all(b"HTTP/1.1 429 Slow\r\ncontent-length: 300000\r\n\r\n").await?;
@@ -233,6 +247,10 @@ async fn as_much_passes_as_may_and_a_call_takes_no_longer_than_its_time_out() {
     assert_eq!(slow.chunk().await.unwrap().unwrap(), "first");
     assert!(slow.chunk().await.is_err(), "the service says no more");
     service.was_left.notified().await;
+    // As often as would make a service look dead that does not answer.
+    let slow: Vec<Response> = join_all((0..8).map(|_| ok(get(&rig, "slow")))).await;
+    assert!(join_all(slow.into_iter().map(Response::text)).await.iter().all(Result::is_err));
+    ok(get(&rig, "short").header("x-egret-wait", "1s")).await;
 
     // What a job keeps is less.
     let job = json!({"lookup": "http", "service": "api", "target": "/endless"});
@@ -263,7 +281,7 @@ async fn a_caller_that_does_not_read_holds_up_nobody_else() {
     let service = Service::start().await;
     let rig = rig(&service, "max_answer = \"48MiB\"\ntimeout = \"1h\"", 1).await;
     let before = (rig.coordinator.resident(), rig.agents[0].resident());
-    let unread: Vec<Response> = futures_util::future::join_all((0..8).map(|_| ok(get(&rig, "long")))).await;
+    let unread: Vec<Response> = join_all((0..8).map(|_| ok(get(&rig, "long")))).await;
     for _ in 0..200 {
         assert_eq!(ok(get(&rig, "short")).await.text().await.unwrap(), "ok");
     }
@@ -274,14 +292,40 @@ async fn a_caller_that_does_not_read_holds_up_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_refusal_is_nobodys_answer() {
+async fn a_refusal_that_is_long_or_slow_is_nobodys_answer() {
+    for path in ["refusing", "slowly-refusing"] {
+        let service = Service::start().await;
+        let rig = rig(&service, "refused_when = [{ text = \"too often\" }]", 2).await;
+        let response = ok(get(&rig, path)).await;
+        assert_eq!(response.text().await.unwrap(), "ok");
+        let heard = service.heard.lock().unwrap().clone();
+        assert_eq!(heard.len(), 2);
+        assert_ne!(heard[0].0, heard[1].0, "another address was asked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_the_end_belies_is_not_handed_on_and_who_cannot_see_a_cut_gets_answers_whole() {
     let service = Service::start().await;
-    let rig = rig(&service, "", 2).await;
-    let response = ok(get(&rig, "refusing")).await;
-    assert_eq!(response.text().await.unwrap(), "ok");
-    let heard = service.heard.lock().unwrap().clone();
-    assert_eq!(heard.len(), 2);
-    assert_ne!(heard[0].0, heard[1].0, "another address was asked");
+    let rig = rig(&service, "timeout = \"1h\"", 1).await;
+    assert_eq!(ok(get(&rig, "both")).await.bytes().await.unwrap().len(), 150_000);
+    let old = async |path: &str| {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let request =
+            format!("GET /v1/via/api/{path} HTTP/1.0\r\nhost: localhost\r\nx-egret-wait: 50ms\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let whole = old("both").await;
+    assert!(
+        whole.starts_with("HTTP/1.0 200") && whole.contains("\r\ncontent-length: 150000\r\n"),
+        "{whole:.300}"
+    );
+    assert!(whole.ends_with("xxx"));
+    let cut = old("cut-chunks").await;
+    assert!(cut.starts_with("HTTP/1.0 50"), "{cut:.300}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

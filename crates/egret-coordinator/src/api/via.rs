@@ -10,7 +10,8 @@ use axum::Extension;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use egret_core::id::{JobId, ServiceId};
@@ -80,7 +81,9 @@ pub(crate) async fn forward(
     let wait = wait(&parts.headers)?;
     let room = take_room(&shared, config, &body)?;
     let body = read(body).await?;
-    let question = question(config, &parts.method, path, &parts.headers, body)?;
+    // To HTTP/1.0 a cut looks like an end.
+    let as_it_comes = (parts.version >= Version::HTTP_11).then_some(config.max_answer);
+    let question = question(config, &parts, path, body, as_it_comes)?;
 
     let began = Instant::now();
     let (id, ended) = submit(&shared, &caller, service, question, &parts.method, wait).await?;
@@ -156,12 +159,12 @@ async fn read(body: Body) -> Result<Bytes, Failure> {
 /// What the service is asked.
 fn question(
     config: &ServiceConfig,
-    method: &Method,
+    parts: &Parts,
     path: String,
-    headers: &HeaderMap,
     body: Bytes,
+    as_it_comes: Option<u64>,
 ) -> Result<Vec<u8>, Failure> {
-    let given: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let given: Vec<_> = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let own: Vec<&str> = config.headers.iter().map(|(name, _)| &**name).collect();
     let onward = fields::onward(&given, &own).into_iter();
     let mut fields: Vec<_> =
@@ -170,8 +173,8 @@ fn question(
     fields.push(("via".to_owned(), WireBytes(b"1.1 egret".to_vec())));
     // Whether an answer is a refusal is seen in its text as well.
     fields.push(("accept-encoding".to_owned(), WireBytes(b"identity".to_vec())));
-    let method = method.as_str().to_owned();
-    let (body, as_it_comes) = (WireBytes(body.into()), Some(config.max_answer));
+    let method = parts.method.as_str().to_owned();
+    let body = WireBytes(body.into());
     let ask = Ask { method, path, headers: fields, body, whole_head: true, as_it_comes };
     ask.to_question().map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
@@ -257,21 +260,23 @@ fn answer(
 ) -> Result<Response, Failure> {
     let status = report.status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or_else(|| Failure::new(Code::BadAnswer, "the answer has no status"))?;
-    let is_known = *method == Method::HEAD || rest.is_some();
+    let is_unseen = *method == Method::HEAD || rest.is_some();
     let mut response = Response::new(body(report.answer.0, rest, room));
     *response.status_mut() = status;
     response.extensions_mut().insert(FromService);
     let head = report.head.unwrap_or_default();
     let came: Vec<_> = head.iter().map(|(name, value)| (&**name, &*value.0)).collect();
-    // Of what is here already it is counted.
-    let length = came.iter().filter(|(name, _)| is_known && *name == CONTENT_LENGTH.as_str());
     let headers = response.headers_mut();
-    for (name, value) in fields::back(&came).iter().chain(length) {
+    for (name, value) in fields::back(&came) {
         // What cannot be a field was made up on the way.
         let field = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value).ok());
         if let Some((name, value)) = field {
             headers.append(name, value);
         }
+    }
+    // Of a body that is here it is counted.
+    if let Some(length) = fields::length(&came).filter(|_| is_unseen) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     // A page of theirs in a browser is none of ours: no script of it may act as somebody who is let in here.
     headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));

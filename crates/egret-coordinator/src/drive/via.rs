@@ -127,6 +127,9 @@ impl Drive {
     /// Gives a caller the beginning of an answer, and the rest as it comes; false: nobody takes it like that. Budgets hear
     /// of the call when it is over, as of every other.
     pub(crate) fn begin(&mut self, agent: AgentId, judged: Judged, rest: Rest, now: Instant) -> bool {
+        if rest.is_closed() || !self.fleet.agents.contains_key(&agent) {
+            return false;
+        }
         let (job, attempt) = name(&judged);
         let service = self.find_service(&judged.report.service);
         let (Some(service), Some(egress)) = (service, self.fleet.find(&judged.report.egress)) else {
@@ -139,7 +142,10 @@ impl Drive {
         let answers =
             |by: EgressId, since: Instant| answered.get(&(service, by)).is_some_and(|at| *at >= since);
         let Some(open) = self.jobs.get_mut(&job) else { return false };
-        if !matches!(open.straight(&judged, egress, answers, now), Straight::Pass) {
+        // A block is to be known whole, and at once.
+        if judged.verdict == Some(Verdict::Blocked)
+            || !matches!(open.straight(&judged, egress, answers, now), Straight::Pass)
+        {
             return false;
         }
         self.pass(job, judged.report, Some(rest), egress, now);

@@ -131,6 +131,11 @@ async fn an_answer_that_begins_goes_to_the_one_who_waits_for_it_and_its_end_is_c
     assert!(offered(&mut stage, 1, Attempt(job, step, start, count + 1), Verdict::Found).is_none());
     assert!(offered(&mut stage, 1, Attempt(job + 1, step, start, count), Verdict::Found).is_none());
     assert!(offered(&mut stage, 1, attempt, Verdict::Refused { wait: None }).is_none(), "others are asked");
+    assert!(offered(&mut stage, 1, attempt, Verdict::Blocked).is_none(), "the service is to be paused");
+    let (to, rest) = mpsc::channel(1);
+    drop(to);
+    let now = stage.now;
+    assert!(!stage.drive.begin(AgentId(1), judged(attempt, 200, Verdict::Found), rest, now), "given up");
     assert!(matches!(passed.try_recv(), Err(TryRecvError::Empty)));
 
     let to = offered(&mut stage, 1, attempt, Verdict::Found).expect("it is wanted");
