@@ -214,12 +214,15 @@ async fn fill(response: &mut Response, enough: usize, most: usize, answer: &mut 
     None
 }
 
-/// Hands on the rest of a body; of what has come as much is kept as it is judged by.
+/// Hands on the rest of a body, all behind its first piece; of what has come as much is kept as it is judged by.
 async fn pass(mut response: Response, most: usize, mut passing: Passing, answer: &mut Vec<u8>) -> Ended {
     // What was asked for has come, whether it was taken or not.
     let gone = |_: Gone| (CallEnd::Answered, Some("whoever asked went away before the end".to_owned()));
     let mut come = answer.len();
-    answer.truncate(PIECE);
+    let behind = answer.split_off(come.min(PIECE));
+    if let Err(nobody) = passing.send(behind.into()).await {
+        return gone(nobody);
+    }
     loop {
         let chunk = tokio::select! {
             biased;

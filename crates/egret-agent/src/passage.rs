@@ -49,13 +49,10 @@ pub(crate) struct Gone;
 pub(crate) struct Passing(WebSocketStream<Box<dyn Wire>>);
 
 impl Passage<'_> {
-    /// Offers an answer that has begun like this; `None`: it is not wanted as it comes, or there is no way.
+    /// Offers an answer that has begun like this, with its first piece; `None`: it is not wanted as it comes, or there is no way.
     pub(crate) async fn open(&self, head: &Head, answer: &[u8]) -> Option<Passing> {
-        let (first, rest) = answer.split_at(answer.len().min(PIECE));
-        let begins = AgentMessage::Begins(Box::new(Begins {
-            agent: self.door.agent.clone(),
-            report: self.report(head, first),
-        }));
+        let report = self.report(head, &answer[..answer.len().min(PIECE)]);
+        let begins = AgentMessage::Begins(Box::new(Begins { agent: self.door.agent.clone(), report }));
         let offered = async {
             let text = serde_json::to_string(&begins).ok()?;
             let (mut socket, _) =
@@ -70,10 +67,7 @@ impl Passage<'_> {
             }
         };
         let (CoordinatorMessage::Wanted(is_wanted), socket) = timeout(PATIENCE, offered).await.ok()??;
-        let mut passing = is_wanted.then_some(Passing(socket))?;
-        // If it fails the answer is cut already; whoever reads on hears of it.
-        let _ = passing.send(Piece::copy_from_slice(rest)).await;
-        Some(passing)
+        is_wanted.then_some(Passing(socket))
     }
 
     fn report(&self, head: &Head, first: &[u8]) -> Report {
