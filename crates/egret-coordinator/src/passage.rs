@@ -12,13 +12,13 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::api::Shared;
 use crate::judge::judge;
+use crate::session::HEARTBEAT;
 
 /// How long an agent may take to say how an answer begins, and to hear whether it is wanted.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much longer than its call an answer may be on its way (chosen: a slow link's buffers).
 const SLACK: Duration = Duration::from_secs(10);
-/// How often an agent is asked whether it is there while its service says nothing, and how often in vain.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How often in vain an agent is asked whether it is there, while its service says nothing.
 const IN_VAIN: u32 = 2;
 
 /// What follows the beginning of an answer.

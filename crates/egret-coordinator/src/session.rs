@@ -24,7 +24,7 @@ use crate::login::{Login, login};
 use crate::server::Binding;
 
 /// How often a frame is due from either side.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Without a frame of any kind for this long the session is dead.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Logins that may ask at once whether an agent is there.

@@ -131,9 +131,13 @@ fn piece_of_long(n: usize) -> Vec<u8> {
 }
 
 async fn rig(service: &Service, rest: &str, agents: u8) -> Rig {
+    rig_with(service, "units = 90, per = \"1s\"", rest, agents).await
+}
+
+async fn rig_with(service: &Service, quota: &str, rest: &str, agents: u8) -> Rig {
     let service = format!(
         "[[service]]\nid = \"api\"\nprotocol = \"http\"\naddress = \"http://{}/\"\n\
-         allow_private_addresses = true\nquotas = [{{ units = 90, per = \"1s\" }}]\n{rest}\n",
+         allow_private_addresses = true\nquotas = [{{ {quota} }}]\n{rest}\n",
         service.address
     );
     let mut rig = Rig::start(&service).await;
@@ -189,8 +193,7 @@ async fn a_long_answer_passes_through_and_is_held_by_nobody() {
     assert_eq!(came, LONG);
     let grown = (rig.coordinator.peak() - before.0, rig.agents[0].peak() - before.1);
     assert!(grown.0 < 16 << 20 && grown.1 < 16 << 20, "48 MiB took {grown:?} bytes");
-    let quota = await_quiet(&rig).await;
-    assert_eq!(quota["running"], 0, "{quota}");
+    await_quiet(&rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,9 +227,9 @@ async fn an_answer_that_is_cut_is_cut_for_its_caller_too_and_is_not_asked_for_ag
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_much_passes_as_may_and_a_call_takes_no_longer_than_its_time_out() {
+async fn as_much_passes_as_may() {
     let service = Service::start().await;
-    let rig = rig(&service, "max_answer = \"8MiB\"\ntimeout = \"3s\"", 1).await;
+    let rig = rig(&service, "max_answer = \"8MiB\"\ntimeout = \"1h\"", 1).await;
     let long = get(&rig, "long").send().await.unwrap();
     let problem: Value = long.json().await.unwrap();
     assert_eq!((&problem["status"], &problem["code"]), (&json!(502), &json!("bad_answer")), "{problem}");
@@ -241,16 +244,9 @@ async fn as_much_passes_as_may_and_a_call_takes_no_longer_than_its_time_out() {
             Err(error) => break error,
         }
     };
-    assert!((1 << 20..=8 << 20).contains(&came), "{came}: {error}");
+    // The last piece is the one that would have been too much.
+    assert!((7 << 20..=8 << 20).contains(&came), "{came}: {error}");
     service.was_left.notified().await;
-    let mut slow = ok(get(&rig, "slow")).await;
-    assert_eq!(slow.chunk().await.unwrap().unwrap(), "first");
-    assert!(slow.chunk().await.is_err(), "the service says no more");
-    service.was_left.notified().await;
-    // As often as would make a service look dead that does not answer.
-    let slow: Vec<Response> = join_all((0..8).map(|_| ok(get(&rig, "slow")))).await;
-    assert!(join_all(slow.into_iter().map(Response::text)).await.iter().all(Result::is_err));
-    ok(get(&rig, "short").header("x-egret-wait", "1s")).await;
 
     // What a job keeps is less.
     let job = json!({"lookup": "http", "service": "api", "target": "/endless"});
@@ -262,9 +258,23 @@ async fn as_much_passes_as_may_and_a_call_takes_no_longer_than_its_time_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_takes_no_longer_than_its_time_out_and_a_service_that_has_begun_to_answer_is_not_down() {
+    let service = Service::start().await;
+    let rig = rig(&service, "timeout = \"5s\"", 1).await;
+    let mut slow = ok(get(&rig, "slow")).await;
+    assert_eq!(slow.chunk().await.unwrap().unwrap(), "first");
+    assert!(slow.chunk().await.is_err(), "the service says no more");
+    service.was_left.notified().await;
+    // As often as would make a service look dead that does not answer; it would be tried again after 5 s at the earliest.
+    let slow: Vec<Response> = join_all((0..8).map(|_| ok(get(&rig, "slow")))).await;
+    assert!(join_all(slow.into_iter().map(Response::text)).await.iter().all(Result::is_err));
+    ok(get(&rig, "short").header("x-egret-wait", "4s")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_goes_away_in_the_middle_ends_the_call_which_is_charged() {
     let service = Service::start().await;
-    let rig = rig(&service, "timeout = \"1h\"", 1).await;
+    let rig = rig_with(&service, "units = 9, per = \"1h\"", "timeout = \"1h\"", 1).await;
     for path in ["slow", "endless"] {
         let mut response = ok(get(&rig, path)).await;
         response.chunk().await.unwrap();
@@ -272,7 +282,7 @@ async fn a_caller_that_goes_away_in_the_middle_ends_the_call_which_is_charged() 
         service.was_left.notified().await;
     }
     let quota = await_quiet(&rig).await;
-    assert_eq!(quota["queued"], 0, "{quota}");
+    assert_eq!((&quota["queued"], &quota["budgets"][0]["used"]), (&json!(0), &json!(2)), "{quota}");
     assert_eq!(service.asked(), 2);
 }
 
@@ -311,8 +321,7 @@ async fn a_length_that_the_end_belies_is_not_handed_on_and_who_cannot_see_a_cut_
     assert_eq!(ok(get(&rig, "both")).await.bytes().await.unwrap().len(), 150_000);
     let old = async |path: &str| {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        let request =
-            format!("GET /v1/via/api/{path} HTTP/1.0\r\nhost: localhost\r\nx-egret-wait: 50ms\r\n\r\n");
+        let request = format!("GET /v1/via/api/{path} HTTP/1.0\r\nhost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
