@@ -93,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) waiters: Waiters,
     /// KiB of requests that are passed on, and of their answers.
     pub(crate) via_room: Arc<Semaphore>,
+    /// Connections for answers that pass.
+    pub(crate) passages: Arc<Semaphore>,
     pub(crate) airborne: Airborne,
     /// Ended jobs are taken back by one request at a time.
     pub(crate) retries: tokio::sync::Mutex<()>,

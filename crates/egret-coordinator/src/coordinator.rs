@@ -31,7 +31,7 @@ use crate::seal::Seals;
 use crate::server::Listener;
 use crate::services::Services;
 use crate::session::Outgoing;
-use crate::{identity, server, tls};
+use crate::{identity, passage, server, tls};
 
 /// Messages that may wait for the drive; beyond it handlers and sessions wait.
 const INBOX: usize = 1_024;
@@ -191,6 +191,7 @@ impl Coordinator {
             seals: Seals::open(&config.data_dir).map_err(StartError::Data)?,
             results_room: Arc::new(Semaphore::new(RESULTS_ROOM)),
             via_room: crate::api::via_room(),
+            passages: Arc::new(Semaphore::new(passage::MOST)),
             channel_binding: config.channel_binding,
             trusted_proxies: config.trusted_proxies,
             sessions,

@@ -21,6 +21,10 @@ const SLACK: Duration = Duration::from_secs(10);
 /// How often in vain an agent is asked whether it is there, while its service says nothing.
 const IN_VAIN: u32 = 2;
 
+/// Connections for answers at a time, those included that have yet to show whose they are (chosen: twice as many as there
+/// is room for answers that pass). An agent that finds no place reports the answer whole.
+pub(crate) const MOST: usize = 2_048;
+
 /// What follows the beginning of an answer.
 #[derive(Debug)]
 pub(crate) enum Piece {

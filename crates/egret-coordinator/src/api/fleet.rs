@@ -340,14 +340,25 @@ pub(crate) async fn session(
 }
 
 /// `GET /agent/v1/answer`: the WebSocket of an answer that passes through. Whose it is shows its beginning.
-pub(crate) async fn answer(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
+pub(crate) async fn answer(
+    State(shared): State<Arc<Shared>>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let place = Arc::clone(&shared.passages).try_acquire_owned();
+    let place = place.map_err(|_| {
+        Failure::new(Code::QueueFull, "as many answers pass as there are places; report this one whole")
+    })?;
+    let response = upgrade
         .protocols([passage::PROTOCOL])
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_message_size(passage::MAX_FRAME)
         .max_frame_size(passage::MAX_FRAME)
-        .on_upgrade(move |socket| crate::passage::hold(socket, shared))
+        .on_upgrade(async move |socket| {
+            crate::passage::hold(socket, shared).await;
+            drop(place);
+        });
+    Ok(response)
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
