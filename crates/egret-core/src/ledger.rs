@@ -20,11 +20,11 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use log::Log;
+use log::{Kept, Log, RingMut, Rings};
 pub use rest::{LONGEST_NAMED, Rest};
 pub use snapshot::{LogSnapshot, Snapshot};
 
-use crate::quota::{Limits, MOST_QUOTAS, Window};
+use crate::quota::{Limits, Window};
 use crate::time::Instant;
 
 /// A closed connection may still count as open at the remote for this long (chosen: one slow round trip).
@@ -35,23 +35,28 @@ const LONGEST_STUMBLE: Duration = Duration::from_secs(60);
 const SECOND: u64 = 1_000_000;
 
 /// The spending of one egress, or of several that share a quota, at one service.
-#[derive(Debug, Default)]
+///
+/// With up to three windows, most decisions are about these bytes and no others: waiting for memory is what they cost.
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Nothing while there is nothing to say; else all of it in one piece of memory, since reaching for it is what a
-    /// decision costs.
-    books: Option<Box<Books>>,
-}
-
-#[derive(Debug)]
-struct Books<L: ?Sized = [Log]> {
     /// Calls that have not ended.
     in_flight: u32,
     /// When the logs were last changed, in seconds rounded up: after a horizon without a change all of it is over.
     changed_secs: u32,
+    /// One for each window, in their order.
+    logs: Logs,
+    rings: Rings,
     /// What few ledgers have at any time.
     aside: Option<Box<Aside>>,
-    /// One for each window, in their order.
-    logs: L,
+}
+
+/// As many as most services have quotas.
+const FEW: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Logs {
+    Few([Log; FEW]),
+    Many(Box<[Log]>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,15 +106,10 @@ impl Ledger {
     ///
     /// Only what that somebody counts as well comes earlier by the lead: windows, spacing and concurrency, not rests.
     pub fn ready_ahead(&self, limits: &Limits, lead: Duration, now: Instant) -> Ready {
-        let Some(books) = &self.books else {
-            // A quota of nothing lets nothing through.
-            let is_open = limits.windows.iter().all(|window| window.units > 0);
-            return if is_open { Ready::Now } else { Ready::OnCompletion };
-        };
         let soon = now + lead;
         // Asking at the instant named must find it free: rounding of the lead must not come between.
-        let free_at = books.free_at(limits, soon).map(|at| if at <= soon { now } else { at.before(lead) });
-        match (free_at, books.rested_at(now)) {
+        let free_at = self.free_at(limits, soon).map(|at| if at <= soon { now } else { at.before(lead) });
+        match (free_at, self.rested_at(now)) {
             (Some(free_at), Some(rested_at)) if free_at.max(rested_at) <= now => Ready::Now,
             (Some(free_at), Some(rested_at)) => Ready::At(free_at.max(rested_at)),
             _ => Ready::OnCompletion,
@@ -118,52 +118,47 @@ impl Ledger {
 
     /// Takes a unit of every window for a call that leaves at `now`. Only after [`Ready::Now`].
     pub fn reserve(&mut self, limits: &Limits, now: Instant) {
-        let books = self.open(limits);
-        books.in_flight += 1;
+        self.in_flight += 1;
         if !limits.spacing.is_zero() {
-            let sent_at = &mut books.aside.get_or_insert_default().sent_at;
+            let sent_at = &mut self.aside.get_or_insert_default().sent_at;
             // A grant ahead of its time leaves a spacing after the one before it, not now.
             *sent_at = Some(sent_at.map_or(now, |last| now.max(last + limits.spacing)));
         }
-        books.count_left();
+        self.count_left();
     }
 
     /// Charges a call in flight, which ended at `now`: its unit comes back a span later.
     pub fn charge(&mut self, limits: &Limits, now: Instant) {
-        let books = self.open(limits);
-        books.end_flight(limits, now);
-        books.spend(limits, 1, now, now);
+        self.end_flight(limits, now);
+        self.spend(limits, 1, now, now);
     }
 
     /// Charges a call in flight that will get no answer, as if answered at `latest`, the last instant at
     /// which the remote may still count it.
     pub fn charge_unanswered(&mut self, limits: &Limits, now: Instant, latest: Instant) {
-        let books = self.open(limits);
-        books.end_flight(limits, now);
-        books.spend(limits, 1, latest.max(now), now);
+        self.end_flight(limits, now);
+        self.spend(limits, 1, latest.max(now), now);
     }
 
     /// Gives the unit of a call back of which nothing left the host.
     pub fn refund(&mut self) {
-        if let Some(books) = &mut self.books {
-            books.in_flight = books.in_flight.saturating_sub(1);
-            if let Some((left, _)) = books.aside.as_mut().and_then(|aside| aside.left.as_mut()) {
-                *left = left.saturating_add(1);
-            }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some((left, _)) = self.aside.as_mut().and_then(|aside| aside.left.as_mut()) {
+            *left = left.saturating_add(1);
         }
     }
 
     /// Lets the pair wait until then, or until a call has ended: whoever makes its calls knows of more than is known here.
-    pub fn wait_until(&mut self, limits: &Limits, until: Instant) {
-        let stumble = &mut self.open(limits).aside.get_or_insert_default().stumble;
+    pub fn wait_until(&mut self, until: Instant) {
+        let stumble = &mut self.aside.get_or_insert_default().stumble;
         let (former, times) = stumble.unwrap_or((until, 0));
         *stumble = Some((former.max(until), times));
     }
 
     /// Lets the pair wait a moment after the host was not able to send: one without a route would else take every
     /// step there is and fail it.
-    pub fn stumble(&mut self, limits: &Limits, now: Instant) {
-        let stumble = &mut self.open(limits).aside.get_or_insert_default().stumble;
+    pub fn stumble(&mut self, now: Instant) {
+        let stumble = &mut self.aside.get_or_insert_default().stumble;
         let times = stumble.map_or(0, |(_, times)| times);
         let wait = FIRST_STUMBLE.saturating_mul(2u32.saturating_pow(times)).min(LONGEST_STUMBLE);
         *stumble = Some((now + wait, times.saturating_add(1)));
@@ -171,7 +166,14 @@ impl Ledger {
 
     /// Charges `units` that were, or may have been, spent without a reservation here, as of `at`.
     pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
-        self.open(limits).spend(limits, units, at, now);
+        // Later than anything may be counted is only later than it need be.
+        let at = at.min(now + limits.timeout + limits.linger);
+        self.touch(limits, now);
+        let of = limits.windows.len();
+        for (index, (log, window)) in self.logs.all_mut().iter_mut().zip(&limits.windows).enumerate() {
+            let mut ring = RingMut { rings: &mut self.rings, index, of };
+            log.charge(&mut ring, at, units.min(log::MOST_CALLS), window, now);
+        }
     }
 
     /// Charges calls that may have been made, unknown to us, until now. What was sent last may still be counted until its
@@ -184,20 +186,20 @@ impl Ledger {
 
     /// Calls that have not ended.
     pub fn in_flight(&self) -> u32 {
-        self.books.as_ref().map_or(0, |books| books.in_flight)
+        self.in_flight
     }
 
     /// Live calls of the window at `index`, those in flight included: never below what the remote may have counted.
     pub fn used(&self, limits: &Limits, index: usize, now: Instant) -> u32 {
         let window = &limits.windows[index];
-        let live = self.log(window, index, now).map_or(0, |log| log.live(window, now));
+        let live = self.log(window, index, now).map_or(0, |log| log.live(now));
         live.saturating_add(self.in_flight())
     }
 
     /// When the window at `index` has all its units back, if nothing else is sent; `now` if it has them.
     pub fn resets_at(&self, limits: &Limits, index: usize, now: Instant) -> Instant {
         let window = &limits.windows[index];
-        self.log(window, index, now).map_or(now, |log| log.clear_at(window, now))
+        self.log(window, index, now).map_or(now, |log| log.clear_at(now))
     }
 
     /// The windows are others now: what was charged counts in the new ones.
@@ -206,74 +208,28 @@ impl Ledger {
             return;
         }
         let kept = self.snapshot(old, now);
-        if let Some(books) = self.books.take() {
-            let fresh = self.open(new);
-            (fresh.in_flight, fresh.aside) = (books.in_flight, books.aside);
-            self.restore(new, &kept, now);
-        }
+        *self = Self { in_flight: self.in_flight, aside: self.aside.take(), ..Self::default() };
+        self.restore(new, &kept, now);
     }
 
     /// Frees what it holds if it says no more than a ledger that was never used; true if it does not.
     pub fn shed(&mut self, limits: &Limits, now: Instant) -> bool {
-        if self.books.as_ref().is_some_and(|books| books.is_over(limits, now)) {
-            self.books = None;
+        let is_over = self.is_over(limits, now);
+        if is_over {
+            *self = Self::default();
         }
-        self.books.is_none()
+        is_over
     }
 
     #[cfg(test)]
     pub(crate) fn is_shed(&self) -> bool {
-        self.books.is_none()
+        let is_empty = self.logs.all().iter().all(|log| log.is_empty());
+        self.in_flight == 0 && is_empty && self.rings.is_none() && self.aside.is_none()
     }
 
     /// Reads the lines of memory that a look at it needs; what it returns says nothing.
     pub(crate) fn reach(&self) -> u32 {
-        let of = |books: &Books| {
-            books.logs.iter().fold(books.in_flight, |seen, log| seen.wrapping_add(log.reach()))
-        };
-        self.books.as_deref().map_or(0, of)
-    }
-
-    fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
-        self.books.as_ref()?.log(window, index, now)
-    }
-
-    fn open(&mut self, limits: &Limits) -> &mut Books {
-        self.books.get_or_insert_with(|| Books::new(limits.windows.len()))
-    }
-}
-
-impl Clone for Ledger {
-    fn clone(&self) -> Self {
-        let copy = |books: &Books| {
-            let mut copy = Books::new(books.logs.len());
-            copy.logs.clone_from_slice(&books.logs);
-            (copy.in_flight, copy.changed_secs) = (books.in_flight, books.changed_secs);
-            copy.aside.clone_from(&books.aside);
-            copy
-        };
-        Self { books: self.books.as_deref().map(copy) }
-    }
-}
-
-impl Books {
-    /// Nothing spent of so many windows.
-    fn new(windows: usize) -> Box<Self> {
-        const fn of<const N: usize>() -> Books<[Log; N]> {
-            Books { in_flight: 0, changed_secs: 0, aside: None, logs: [Log::EMPTY; N] }
-        }
-        match windows {
-            0 => Box::new(of::<0>()),
-            1 => Box::new(of::<1>()),
-            2 => Box::new(of::<2>()),
-            3 => Box::new(of::<3>()),
-            4 => Box::new(of::<4>()),
-            5 => Box::new(of::<5>()),
-            6 => Box::new(of::<6>()),
-            7 => Box::new(of::<7>()),
-            MOST_QUOTAS => Box::new(of::<MOST_QUOTAS>()),
-            more => panic!("{more} quotas; whoever reads them lets no more than {MOST_QUOTAS} through"),
-        }
+        self.in_flight
     }
 
     /// When windows, spacing and concurrency let one more call leave; `None`: not before one in flight has ended.
@@ -282,8 +238,11 @@ impl Books {
         let mut at = sent_at.map_or(now, |sent_at| sent_at + limits.spacing);
         for (index, window) in limits.windows.iter().enumerate() {
             let room = window.units.checked_sub(self.in_flight)?.checked_sub(1)?;
-            if let Some(log) = self.log(window, index, now) {
-                at = at.max(log.down_to(room, window, now)?);
+            let total = self.logs.all().get(index).map_or(0, |log| log.total());
+            if total > room
+                && let Some(log) = self.log(window, index, now)
+            {
+                at = at.max(log.down_to(room, now)?);
             }
         }
         match limits.concurrency {
@@ -300,25 +259,19 @@ impl Books {
     }
 
     /// The log of a window, unless nothing in it can be live.
-    fn log(&self, window: &Window, index: usize, now: Instant) -> Option<&Log> {
+    fn log<'a>(&'a self, window: &'a Window, index: usize, now: Instant) -> Option<Kept<'a>> {
         let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
-        self.logs.get(index).filter(|_| now < changed.later(window.horizon_us))
-    }
-
-    fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
-        // Later than anything may be counted is only later than it need be.
-        let at = at.min(now + limits.timeout + limits.linger);
-        self.touch(limits, now);
-        for (log, window) in self.logs.iter_mut().zip(&limits.windows) {
-            log.charge(at, units.min(log::MOST_CALLS), window, now);
-        }
+        let log = self.logs.all().get(index).filter(|_| now < changed.later(window.horizon_us));
+        log.map(|log| Kept::new(log, &self.rings, index, window))
     }
 
     /// Before the logs are changed: forgets what is too old to be compared with `now`.
     fn touch(&mut self, limits: &Limits, now: Instant) {
-        for (index, window) in limits.windows.iter().enumerate() {
-            if self.log(window, index, now).is_none() {
-                self.logs[index] = Log::EMPTY;
+        self.logs.make_room(limits.windows.len());
+        let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
+        for (log, window) in self.logs.all_mut().iter_mut().zip(&limits.windows) {
+            if now >= changed.later(window.horizon_us) {
+                *log = Log::EMPTY;
             }
         }
         let changed_secs = u32::try_from(now.as_micros() / SECOND + 1).unwrap_or(u32::MAX);
@@ -341,10 +294,39 @@ impl Books {
 
     fn is_over(&self, limits: &Limits, now: Instant) -> bool {
         let over = |(index, window): (usize, &Window)| {
-            self.log(window, index, now).is_none_or(|log| log.is_over(window, now))
+            self.log(window, index, now).is_none_or(|log| log.is_over(now))
         };
         let has_nothing_aside = self.aside.as_ref().is_none_or(|aside| aside.is_over(limits, now));
         self.in_flight == 0 && has_nothing_aside && limits.windows.iter().enumerate().all(over)
+    }
+}
+
+impl Logs {
+    fn all(&self) -> &[Log] {
+        match self {
+            Self::Few(logs) => logs,
+            Self::Many(logs) => logs,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Log] {
+        match self {
+            Self::Few(logs) => logs,
+            Self::Many(logs) => logs,
+        }
+    }
+
+    /// For so many windows.
+    fn make_room(&mut self, windows: usize) {
+        if windows > self.all().len() {
+            *self = Self::Many(vec![Log::EMPTY; windows].into());
+        }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self::Few([Log::EMPTY; FEW])
     }
 }
 

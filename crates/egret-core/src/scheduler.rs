@@ -207,13 +207,13 @@ impl Scheduler {
             }
             Event::Spent { service, egress, calls } => self.spent(service, egress, calls, now),
             Event::Late { service, egress, length } => {
-                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
-                    ledger.wait_until(limits, now + length);
+                self.ledger(service, &Whose::Own(egress), |ledger, _| {
+                    ledger.wait_until(now + length);
                 });
             }
             Event::Rest { service, egress, length } => {
-                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
-                    ledger.rest_until(limits, now + length, 0, now);
+                self.ledger(service, &Whose::Own(egress), |ledger, _| {
+                    ledger.rest_until(now + length, 0, now);
                 });
                 self.recall(service, |_, flight| flight.egress == egress);
             }
@@ -222,8 +222,8 @@ impl Scheduler {
                 self.recall(service, |_, flight| flight.egress == egress);
             }
             Event::Left { service, egress, calls, reset } => {
-                self.ledger(service, &Whose::Own(egress), |ledger, limits| {
-                    ledger.limit_to(limits, calls, reset, now);
+                self.ledger(service, &Whose::Own(egress), |ledger, _| {
+                    ledger.limit_to(calls, reset, now);
                 });
                 if calls == 0 {
                     self.recall(service, |_, flight| flight.egress == egress);

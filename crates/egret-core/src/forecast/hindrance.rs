@@ -99,13 +99,13 @@ mod tests {
         let limits = limits(Counting::Sliding, None);
         let mut ledger = Ledger::default();
         ledger.spend(&limits, 4, START, START);
-        ledger.rest_until(&limits, START + 60 * SECOND, 1, START);
+        ledger.rest_until(START + 60 * SECOND, 1, START);
         assert!(matches!(kinds(&ledger, &limits, START)[..], [Hindrance::Rest(_)]));
         let mut ledger = Ledger::default();
-        ledger.limit_to(&limits, 0, 60 * SECOND, START);
+        ledger.limit_to(0, 60 * SECOND, START);
         assert_eq!(kinds(&ledger, &limits, START), [Hindrance::Left]);
         let mut ledger = Ledger::default();
-        ledger.stumble(&limits, START);
+        ledger.stumble(START);
         assert_eq!(kinds(&ledger, &limits, START), [Hindrance::Stumble]);
     }
 }

@@ -220,7 +220,7 @@ fn rests_hold_calls_back_and_one_tries_first() {
     let terms = Terms::sliding(own(&[(5, 1_000)]));
     let mut forecast = forecast(&terms, &[]);
     let mut ledger = Ledger::default();
-    ledger.rest_until(&terms.limits(), START + ms(30_000), 1, START);
+    ledger.rest_until(START + ms(30_000), 1, START);
     forecast.put_egress(ledger, Ipv4Addr::LOCALHOST.into(), &[], Duration::ZERO);
     let drain = forecast.drain(3);
     let sent = |nth| drain.sent_at(nth).unwrap().since(START);

@@ -3,7 +3,8 @@
 //! A group knows how many calls it holds and when the youngest of them was charged; it leaves, whole, one span
 //! after that. A new call joins the newest group until that holds one part in 31 of the units, or was idle for one
 //! part in 31 of the span. So no call leaves too early, and what waiting for the youngest of a group costs is below
-//! one part in 31 of a steady flow and next to nothing of bursts. All of it is 200 bytes, whatever the quota.
+//! one part in 31 of a steady flow and next to nothing of bursts. All of it is 16 bytes and, with more than two groups, 180
+//! more elsewhere, whatever the quota.
 //!
 //! Times are wrapping counts of ticks, at most 4 million to a span. They are compared with `now`, which is
 //! unambiguous for 500 spans either way; whoever owns the log forgets it when it was not changed for longer than its
@@ -18,24 +19,40 @@ pub(super) const MOST_CALLS: u32 = GROUPS * u16::MAX as u32;
 /// Groups between the oldest and the newest.
 const BETWEEN: usize = CAPACITY - 2;
 
-/// Calls charged to one window, in groups, the oldest first.
-///
-/// Nearly every decision is about the oldest group or the newest: they stand in front, so that it reaches for one line
-/// of memory; `repr(C)` keeps the fields in this order.
-#[derive(Clone, Debug)]
-#[repr(C)]
+/// Calls charged to one window, in groups: the newest and the oldest, which nearly every decision is about. Those in
+/// between are in a [`Ring`].
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
-    /// All calls in it, those included that have left since it was last changed.
-    total: u32,
-    /// Groups in it.
-    len: u8,
-    /// Where the ring begins.
-    head: u8,
+    /// All calls in it, those included that have left since it was last changed; below them, in 6 bits, the groups, and in
+    /// 5 where the ring begins.
+    tally: u32,
     /// If there are two or more.
     oldest: Cell,
     newest: Cell,
-    /// Those in between, as a ring.
-    ring: [Cell; BETWEEN],
+}
+
+/// The groups of a log between the oldest and the newest.
+type Ring = [Cell; BETWEEN];
+#[cfg(test)]
+pub(super) const RING_BYTES: usize = size_of::<Ring>();
+
+/// The rings of several logs, in one piece of memory. There is none while no log has more than two groups.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rings(Option<Box<[Ring]>>);
+
+/// That of one of so many logs.
+pub(super) struct RingMut<'a> {
+    pub(super) rings: &'a mut Rings,
+    pub(super) index: usize,
+    pub(super) of: usize,
+}
+
+/// A log as it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'a> {
+    log: &'a Log,
+    ring: &'a Ring,
+    window: &'a Window,
 }
 
 /// A group as it is kept, in 6 bytes.
@@ -65,128 +82,181 @@ pub(super) struct Group {
     pub(super) count: u32,
 }
 
-impl Log {
-    pub(super) const EMPTY: Self = Self {
-        total: 0,
-        len: 0,
-        head: 0,
-        oldest: Cell::EMPTY,
-        newest: Cell::EMPTY,
-        ring: [Cell::EMPTY; BETWEEN],
-    };
+impl Rings {
+    fn get(&self, index: usize) -> &Ring {
+        const NONE: &Ring = &[Cell::EMPTY; BETWEEN];
+        self.0.as_deref().and_then(|rings| rings.get(index)).unwrap_or(NONE)
+    }
 
-    /// Reads its first line of memory.
-    pub(super) fn reach(&self) -> u32 {
-        self.total
+    #[cfg(test)]
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl RingMut<'_> {
+    fn get(&self) -> &Ring {
+        self.rings.get(self.index)
+    }
+
+    fn open(&mut self) -> &mut Ring {
+        let fresh = || vec![[Cell::EMPTY; BETWEEN]; self.of].into_boxed_slice();
+        &mut self.rings.0.get_or_insert_with(fresh)[self.index]
+    }
+}
+
+impl<'a> Kept<'a> {
+    pub(super) fn new(log: &'a Log, rings: &'a Rings, index: usize, window: &'a Window) -> Self {
+        Self { log, ring: rings.get(index), window }
     }
 
     /// No call is live any more.
-    pub(super) fn is_over(&self, window: &Window, now: Instant) -> bool {
-        self.groups(window, now).all(|group| group.at.later(window.span_us) <= now)
+    pub(super) fn is_over(self, now: Instant) -> bool {
+        self.groups(now).all(|group| self.has_left(group, now))
     }
 
     /// Calls that are live at `now`.
-    pub(super) fn live(&self, window: &Window, now: Instant) -> u32 {
-        let over = self.groups(window, now).take_while(|group| group.at.later(window.span_us) <= now);
-        self.total - over.map(|group| group.count).sum::<u32>()
+    pub(super) fn live(self, now: Instant) -> u32 {
+        let over = self.groups(now).take_while(|group| self.has_left(*group, now));
+        self.log.total() - over.map(|group| group.count).sum::<u32>()
     }
 
     /// When `room` live calls or fewer are left; `now` if so already, `None` if calls would have to leave that are
     /// not in the log.
-    pub(super) fn down_to(&self, room: u32, window: &Window, now: Instant) -> Option<Instant> {
-        let mut left = self.total;
+    pub(super) fn down_to(self, room: u32, now: Instant) -> Option<Instant> {
+        let mut left = self.log.total();
         let mut at = now;
-        let mut groups = self.groups(window, now);
+        let mut groups = self.groups(now);
         while left > room {
             let group = groups.next()?;
             left -= group.count;
-            at = at.max(group.at.later(window.span_us));
+            at = at.max(group.at.later(self.window.span_us));
         }
         Some(at)
     }
 
     /// When the last call has left; `now` if it has.
-    pub(super) fn clear_at(&self, window: &Window, now: Instant) -> Instant {
-        self.groups(window, now).last().map_or(now, |group| (group.at.later(window.span_us)).max(now))
-    }
-
-    /// Adds `count` calls as of `at`, which may lie a little before or after `now`.
-    pub(super) fn charge(&mut self, at: Instant, count: u32, window: &Window, now: Instant) {
-        self.drop_over(window, now);
-        let mut left = count;
-        while left > 0 {
-            let part = left.min(u32::from(u16::MAX)) as u16;
-            self.add(at, part, window, now);
-            left -= u32::from(part);
-        }
+    pub(super) fn clear_at(self, now: Instant) -> Instant {
+        self.groups(now).last().map_or(now, |group| (group.at.later(self.window.span_us)).max(now))
     }
 
     /// All groups, the oldest first, those that are over included.
-    pub(super) fn groups(&self, window: &Window, now: Instant) -> impl Iterator<Item = Group> {
-        let shift = window.shift;
-        (0..usize::from(self.len)).map(move |nth| {
-            let cell = self.cell(nth);
+    pub(super) fn groups(self, now: Instant) -> impl Iterator<Item = Group> + use<'a> {
+        let shift = self.window.shift;
+        (0..self.log.len()).map(move |nth| {
+            let cell = self.log.cell(nth, self.ring);
             Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count) }
         })
     }
 
-    /// A log of these groups, the oldest first; those that are over are left out.
-    pub(super) fn of(groups: impl Iterator<Item = Group>, window: &Window, now: Instant) -> Self {
-        let mut log = Self::EMPTY;
+    fn has_left(self, group: Group, now: Instant) -> bool {
+        group.at.later(self.window.span_us) <= now
+    }
+}
+
+impl Log {
+    pub(super) const EMPTY: Self = Self { tally: 0, oldest: Cell::EMPTY, newest: Cell::EMPTY };
+
+    pub(super) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// All calls in it, those included that have left since it was last changed.
+    pub(super) fn total(self) -> u32 {
+        self.tally >> 11
+    }
+
+    fn len(self) -> usize {
+        (self.tally >> 5 & 0x3f) as usize
+    }
+
+    fn head(self) -> usize {
+        (self.tally & 0x1f) as usize
+    }
+
+    fn set(&mut self, total: u32, len: usize, head: usize) {
+        self.tally = total << 11 | (len as u32) << 5 | head as u32;
+    }
+
+    /// Adds `count` calls as of `at`, which may lie a little before or after `now`.
+    pub(super) fn charge(
+        &mut self,
+        ring: &mut RingMut<'_>,
+        at: Instant,
+        count: u32,
+        window: &Window,
+        now: Instant,
+    ) {
+        self.drop_over(ring.get(), window, now);
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(u32::from(u16::MAX)) as u16;
+            self.add(ring, at, part, window, now);
+            left -= u32::from(part);
+        }
+    }
+
+    /// Holds these groups from now on, the oldest first; those that are over are left out.
+    pub(super) fn refill(
+        &mut self,
+        ring: &mut RingMut<'_>,
+        groups: impl Iterator<Item = Group>,
+        window: &Window,
+        now: Instant,
+    ) {
+        *self = Self::EMPTY;
         for group in groups {
             // As they are, whatever the size that new ones have.
             let mut left = if group.at.later(window.span_us) <= now { 0 } else { group.count };
             while left > 0 {
                 let part = left.min(u32::from(u16::MAX)) as u16;
-                let at = usize::from(log.len);
-                log.insert(at, tick(group.at, window.shift), part);
+                self.insert(ring, self.len(), tick(group.at, window.shift), part);
                 left -= u32::from(part);
             }
         }
-        log
     }
 
-    fn add(&mut self, at: Instant, count: u16, window: &Window, now: Instant) {
+    fn add(&mut self, ring: &mut RingMut<'_>, at: Instant, count: u16, window: &Window, now: Instant) {
         let shift = window.shift;
         let tick = tick(at, shift);
         // Nearly always the last place: calls are charged as they are answered.
-        let mut place = usize::from(self.len);
-        while place > 0 && instant(self.cell(place - 1).tick(), shift, now) > at {
+        let mut place = self.len();
+        while place > 0 && instant(self.cell(place - 1, ring.get()).tick(), shift, now) > at {
             place -= 1;
         }
-        let is_newest = place == usize::from(self.len);
+        let is_newest = place == self.len();
         // The youngest group so far, or else the next younger one, which makes the call wait a little longer.
         let neighbour = if is_newest { place.checked_sub(1) } else { Some(place) };
         if let Some(nth) = neighbour {
-            let cell = self.cell(nth);
+            let cell = self.cell(nth, ring.get());
             let joined = cell.count.checked_add(count);
             // Not far from it in either direction: nobody waits for a time-out that somebody else had.
             let gap_us = instant(cell.tick(), shift, now).as_micros().abs_diff(at.as_micros());
             let is_near = || gap_us < window.near_us;
             if let Some(joined) = joined.filter(|n| cell.tick() == tick || *n <= window.group && is_near()) {
-                *self.cell_mut(nth) = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
-                self.total += u32::from(count);
+                *self.cell_mut(nth, ring) = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
+                self.tally += u32::from(count) << 11;
                 return;
             }
         }
-        self.insert(place, tick, count);
+        self.insert(ring, place, tick, count);
     }
 
-    fn insert(&mut self, mut place: usize, tick: u32, count: u16) {
-        if usize::from(self.len) == CAPACITY {
-            place -= usize::from(self.join_cheapest() < place);
+    fn insert(&mut self, ring: &mut RingMut<'_>, mut place: usize, tick: u32, count: u16) {
+        if self.len() == CAPACITY {
+            place -= usize::from(self.join_cheapest(ring) < place);
         }
-        self.push(Cell::new(tick, count));
-        for nth in (place + 1..usize::from(self.len)).rev() {
-            *self.cell_mut(nth) = self.cell(nth - 1);
+        self.push(ring, Cell::new(tick, count));
+        for nth in (place + 1..self.len()).rev() {
+            *self.cell_mut(nth, ring) = self.cell(nth - 1, ring.get());
         }
-        *self.cell_mut(place) = Cell::new(tick, count);
-        self.total += u32::from(count);
+        *self.cell_mut(place, ring) = Cell::new(tick, count);
+        self.tally += u32::from(count) << 11;
     }
 
     /// Makes room: joins the two neighbours whose calls are delayed the least by that. Returns the place of the older.
-    fn join_cheapest(&mut self) -> usize {
-        let pair = |nth: usize| (self.cell(nth), self.cell(nth + 1));
+    fn join_cheapest(&mut self, ring: &mut RingMut<'_>) -> usize {
+        let pair = |nth: usize| (self.cell(nth, ring.get()), self.cell(nth + 1, ring.get()));
         let cost = |nth: &usize| {
             let (older, younger) = pair(*nth);
             // Two that fit into one, if there are any: otherwise calls would be forgotten.
@@ -198,67 +268,70 @@ impl Log {
         let (older, younger) = pair(place);
         // With 32 groups of which no two fit into one there are more calls than in any quota: what is cut is over and above.
         let joined = older.count.saturating_add(younger.count);
-        self.total -= u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
-        *self.cell_mut(place + 1) = Cell::new(younger.tick(), joined);
+        let cut = u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
+        self.tally -= cut << 11;
+        *self.cell_mut(place + 1, ring) = Cell::new(younger.tick(), joined);
         for nth in (1..=place).rev() {
-            *self.cell_mut(nth) = self.cell(nth - 1);
+            *self.cell_mut(nth, ring) = self.cell(nth - 1, ring.get());
         }
-        self.pop();
+        self.pop(ring.get());
         place
     }
 
-    fn drop_over(&mut self, window: &Window, now: Instant) {
-        while self.len > 0 {
-            let oldest = self.cell(0);
+    fn drop_over(&mut self, ring: &Ring, window: &Window, now: Instant) {
+        while !self.is_empty() {
+            let oldest = self.cell(0, ring);
             if instant(oldest.tick(), window.shift, now).later(window.span_us) > now {
                 return;
             }
-            self.total -= u32::from(oldest.count);
-            self.pop();
+            self.tally -= u32::from(oldest.count) << 11;
+            self.pop(ring);
         }
     }
 
-    /// Adds a newest group.
-    fn push(&mut self, cell: Cell) {
-        match self.len {
+    /// Adds a newest group, whose calls are still to be counted.
+    fn push(&mut self, ring: &mut RingMut<'_>, cell: Cell) {
+        let (len, head) = (self.len(), self.head());
+        match len {
             0 => {}
             1 => self.oldest = self.newest,
-            len => self.ring[ring_index(self.head, len - 2)] = self.newest,
+            len => ring.open()[ring_index(head, len - 2)] = self.newest,
         }
         self.newest = cell;
-        self.len += 1;
+        self.set(self.total(), len + 1, head);
     }
 
-    /// Drops the oldest group.
-    fn pop(&mut self) {
-        if self.len > 2 {
-            self.oldest = self.ring[ring_index(self.head, 0)];
-            self.head = ring_index(self.head, 1) as u8;
+    /// Drops the oldest group, whose calls are not counted any more.
+    fn pop(&mut self, ring: &Ring) {
+        let (len, mut head) = (self.len(), self.head());
+        if len > 2 {
+            self.oldest = ring[head];
+            head = ring_index(head, 1);
         }
-        self.len -= 1;
+        self.set(self.total(), len - 1, head);
     }
 
     /// The `nth` oldest group.
-    fn cell(&self, nth: usize) -> Cell {
+    fn cell(&self, nth: usize, ring: &Ring) -> Cell {
         match nth {
-            nth if nth + 1 >= usize::from(self.len) => self.newest,
+            nth if nth + 1 >= self.len() => self.newest,
             0 => self.oldest,
-            nth => self.ring[ring_index(self.head, nth as u8 - 1)],
+            nth => ring[ring_index(self.head(), nth - 1)],
         }
     }
 
-    fn cell_mut(&mut self, nth: usize) -> &mut Cell {
+    fn cell_mut<'a>(&'a mut self, nth: usize, ring: &'a mut RingMut<'_>) -> &'a mut Cell {
         match nth {
-            nth if nth + 1 >= usize::from(self.len) => &mut self.newest,
+            nth if nth + 1 >= self.len() => &mut self.newest,
             0 => &mut self.oldest,
-            nth => &mut self.ring[ring_index(self.head, nth as u8 - 1)],
+            nth => &mut ring.open()[ring_index(self.head(), nth - 1)],
         }
     }
 }
 
 /// Where the `nth` group of a ring is that begins at `head`.
-fn ring_index(head: u8, nth: u8) -> usize {
-    usize::from(head + nth) % BETWEEN
+fn ring_index(head: usize, nth: usize) -> usize {
+    (head + nth) % BETWEEN
 }
 
 /// The tick of `at`, rounded up: a call is never older than it was.

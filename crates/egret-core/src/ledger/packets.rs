@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::log::{Group, Log};
-use super::{Aside, Books, CLOSING, Ledger};
+use super::log::{Group, RingMut};
+use super::{Aside, CLOSING, Ledger};
 use crate::quota::{Limits, Window};
 use crate::time::Instant;
 
@@ -45,8 +45,8 @@ impl Ledger {
         takes: Duration,
         now: Instant,
     ) -> Self {
-        let mut books = Books::new(coarse.windows.len());
-        books.touch(coarse, now);
+        let mut packets = Self::default();
+        packets.touch(coarse, now);
         for (index, (window, wide)) in limits.windows.iter().zip(&coarse.windows).enumerate() {
             let groups = self.live_groups(window, index, takes, now);
             let groups = if window.units < of {
@@ -54,11 +54,12 @@ impl Ledger {
             } else {
                 counted_in(of, groups)
             };
-            books.logs[index] = Log::of(groups.into_iter(), wide, now);
+            let mut ring = RingMut { rings: &mut packets.rings, index, of: coarse.windows.len() };
+            packets.logs.all_mut()[index].refill(&mut ring, groups.into_iter(), wide, now);
         }
-        let aside = self.books.as_ref().and_then(|books| books.aside.as_ref());
+        let aside = self.aside.as_ref();
         let sent_at = aside.and_then(|aside| aside.sent_at);
-        books.aside = Some(Box::new(Aside {
+        packets.aside = Some(Box::new(Aside {
             sent_at: (!coarse.spacing.is_zero()).then(|| {
                 let free_at = sent_at.map_or(now, |at| now.max(at + limits.spacing));
                 free_at.before(coarse.spacing / of)
@@ -68,12 +69,12 @@ impl Ledger {
             left: aside.and_then(|aside| aside.left).map(|(left, until)| (left / of, until)),
             ..Aside::default()
         }));
-        Self { books: Some(books) }
+        packets
     }
 
     /// What is live in a window, calls in flight included, the oldest first.
     fn live_groups(&self, window: &Window, index: usize, takes: Duration, now: Instant) -> Vec<Group> {
-        let groups = self.log(window, index, now).into_iter().flat_map(|log| log.groups(window, now));
+        let groups = self.log(window, index, now).into_iter().flat_map(|log| log.groups(now));
         let flying = Group { at: now + takes, count: self.in_flight() };
         let mut live: Vec<Group> =
             groups.chain([flying]).filter(|group| group.at.later(window.span_us) > now).collect();

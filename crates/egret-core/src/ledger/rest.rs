@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, Ledger};
+use super::Ledger;
 use crate::quota::Limits;
 use crate::time::Instant;
 
@@ -41,7 +41,7 @@ impl Ledger {
         now: Instant,
     ) -> Option<Instant> {
         let fresh = Rest { began_at: now, until: now, refusals: 0, is_named: false };
-        let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
+        let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
         let is_news = rest.refusals == 0 || sent_at >= rest.began_at;
         if is_news {
             rest.began_at = now;
@@ -65,35 +65,35 @@ impl Ledger {
     }
 
     /// Rests at least until then because others do, after so many refusals, or because somebody says so, after none.
-    pub fn rest_until(&mut self, limits: &Limits, until: Instant, refusals: u32, now: Instant) {
+    pub fn rest_until(&mut self, until: Instant, refusals: u32, now: Instant) {
         let fresh = Rest { began_at: now, until: now, refusals, is_named: false };
-        let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
+        let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
         rest.until = rest.until.max(until);
     }
 
     /// Rests as after so many refusals in a row that named no time: the remote said nothing where it answered others.
     pub fn shun(&mut self, limits: &Limits, times: u32, now: Instant) {
-        self.rest_until(limits, now + unnamed(limits, times), times, now);
+        self.rest_until(now + unnamed(limits, times), times, now);
     }
 
     /// Ends the rest: a call that was sent at `sent_at`, after it began, was not refused.
     pub fn recover(&mut self, sent_at: Instant) {
-        if let Some(aside) = self.books.as_mut().and_then(|books| books.aside.as_mut()) {
+        if let Some(aside) = self.aside.as_mut() {
             aside.rest = aside.rest.filter(|rest| sent_at < rest.began_at);
         }
     }
 
     /// The rest in force, if the egress is cooling down or on trial.
     pub fn rest(&self) -> Option<Rest> {
-        self.books.as_ref()?.aside.as_ref()?.rest
+        self.aside.as_ref()?.rest
     }
 
     /// The remote says that it takes `left` more calls until `reset` from now. Calls in flight may or may not be
     /// among those it has counted; they are taken to come on top.
-    pub fn limit_to(&mut self, limits: &Limits, left: u32, reset: Duration, now: Instant) {
+    pub fn limit_to(&mut self, left: u32, reset: Duration, now: Instant) {
         let until = now + reset.min(LONGEST_NAMED);
         let left = left.saturating_sub(self.in_flight());
-        let said = &mut self.open(limits).aside.get_or_insert_default().left;
+        let said = &mut self.aside.get_or_insert_default().left;
         // Several limits may be told of in turn: each holds until it has passed.
         *said = Some(match said.filter(|(_, until)| *until > now) {
             Some((former, former_until)) => (former.min(left), former_until.max(until)),
@@ -103,7 +103,7 @@ impl Ledger {
 
     /// What the remote said is left, and until when, if that still holds.
     pub fn left(&self, now: Instant) -> Option<(u32, Instant)> {
-        self.books.as_ref()?.aside.as_ref()?.left.filter(|(_, until)| *until > now)
+        self.aside.as_ref()?.left.filter(|(_, until)| *until > now)
     }
 }
 
@@ -113,7 +113,7 @@ fn unnamed(limits: &Limits, refusals: u32) -> Duration {
     limits.cool_down.saturating_mul(factor).min(limits.max_cool_down)
 }
 
-impl Books {
+impl Ledger {
     pub(super) fn count_left(&mut self) {
         if let Some((left, _)) = self.aside.as_mut().and_then(|aside| aside.left.as_mut()) {
             *left = left.saturating_sub(1);

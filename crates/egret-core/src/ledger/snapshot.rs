@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::log::{Group, Log, MOST_CALLS};
+use super::log::{Group, MOST_CALLS, RingMut};
 use super::{LONGEST_NAMED, Ledger, Rest};
 use crate::quota::{GROUPS, Limits, Window};
 use crate::time::Instant;
@@ -109,7 +109,7 @@ impl Ledger {
         let logs = limits.windows.iter().enumerate().map(log).collect();
         let rest = self.rest().map(|rest| (millis_up(rest.until.since(now)), rest.refusals));
         let left = self.left(now).map(|(calls, until)| (calls, millis_up(until.since(now))));
-        let sent_at = self.books.as_ref().and_then(|books| books.aside.as_ref()?.sent_at);
+        let sent_at = self.aside.as_ref().and_then(|aside| aside.sent_at);
         let sent = sent_at.map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX));
         Snapshot { logs, in_flight: self.in_flight(), rest, left, sent, taken: Duration::ZERO }
     }
@@ -126,16 +126,16 @@ impl Ledger {
             self.spend(limits, other.in_flight.min(most), latest, now);
         }
         if let Some((calls, reset_ms)) = other.left {
-            self.limit_to(limits, calls, Duration::from_millis(reset_ms), now);
+            self.limit_to(calls, Duration::from_millis(reset_ms), now);
         }
         if let Some(age_ms) = other.sent {
-            let sent_at = &mut self.open(limits).aside.get_or_insert_default().sent_at;
+            let sent_at = &mut self.aside.get_or_insert_default().sent_at;
             *sent_at = (*sent_at).max(Some(now.before(Duration::from_millis(age_ms))));
         }
         if let Some((left_ms, refusals)) = other.rest {
             let left = Duration::from_millis(left_ms).min(LONGEST_NAMED + LONGEST_NAMED / 50);
             let fresh = Rest { began_at: now, until: now, refusals, is_named: false };
-            let rest = self.open(limits).aside.get_or_insert_default().rest.get_or_insert(fresh);
+            let rest = self.aside.get_or_insert_default().rest.get_or_insert(fresh);
             rest.until = rest.until.max(now + left);
             rest.refusals = rest.refusals.max(refusals).max(1);
         }
@@ -146,7 +146,7 @@ impl Ledger {
         if other.logs.is_empty() {
             return;
         }
-        self.open(limits).touch(limits, now);
+        self.touch(limits, now);
         for (index, window) in limits.windows.iter().enumerate() {
             let Some(nearest) = nearest(&other.logs, window) else { continue };
             let theirs = nearest.calls(window, limits, other.taken, now);
@@ -154,7 +154,8 @@ impl Ledger {
                 continue;
             }
             let groups = sampled(&self.calls(window, index, now), &theirs, window);
-            self.open(limits).logs[index] = Log::of(groups.into_iter().rev(), window, now);
+            let mut ring = RingMut { rings: &mut self.rings, index, of: limits.windows.len() };
+            self.logs.all_mut()[index].refill(&mut ring, groups.into_iter().rev(), window, now);
         }
     }
 
@@ -162,7 +163,7 @@ impl Ledger {
     fn calls(&self, window: &Window, index: usize, now: Instant) -> Vec<Group> {
         let Some(log) = self.log(window, index, now) else { return Vec::new() };
         let mut groups: Vec<Group> =
-            log.groups(window, now).skip_while(|group| group.at + window.span <= now).collect();
+            log.groups(now).skip_while(|group| group.at + window.span <= now).collect();
         groups.reverse();
         groups
     }

@@ -111,14 +111,14 @@ fn calls_refused_together_are_one_refusal_and_a_named_time_is_kept_but_clamped()
 fn what_a_remote_says_is_left_only_ever_tightens() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(&limits, 3, Duration::from_secs(30), at(0));
+    ledger.limit_to(3, Duration::from_secs(30), at(0));
     for _ in 0..3 {
         assert_eq!(ledger.ready(&limits, at(0)), Ready::Now);
         ledger.reserve(&limits, at(0));
     }
     assert_eq!(ledger.ready(&limits, at(0)), Ready::At(at(30_000)));
-    ledger.limit_to(&limits, 50, Duration::from_secs(5), at(10));
-    ledger.limit_to(&limits, 0, Duration::from_secs(1), at(20));
+    ledger.limit_to(50, Duration::from_secs(5), at(10));
+    ledger.limit_to(0, Duration::from_secs(1), at(20));
     assert_eq!(
         ledger.ready(&limits, at(20)),
         Ready::At(at(30_000)),
@@ -127,7 +127,7 @@ fn what_a_remote_says_is_left_only_ever_tightens() {
     assert_eq!(ledger.ready(&limits, at(30_000)), Ready::Now);
     let mut crowded = Ledger::default();
     (0..4).for_each(|_| crowded.reserve(&limits, at(0)));
-    crowded.limit_to(&limits, 4, Duration::MAX, at(0));
+    crowded.limit_to(4, Duration::MAX, at(0));
     assert_eq!(
         crowded.ready(&limits, at(0)),
         Ready::At(at(0) + LONGEST_NAMED),
@@ -259,7 +259,7 @@ fn a_host_that_cannot_send_waits_a_moment_longer_each_time() {
     for (ms, wait) in [(0, 1_000), (1_000, 2_000), (3_000, 4_000)] {
         ledger.reserve(&limits, at(ms));
         ledger.refund();
-        ledger.stumble(&limits, at(ms));
+        ledger.stumble(at(ms));
         assert_eq!(ledger.ready(&limits, at(ms)), Ready::At(at(ms + wait)));
     }
     ledger.reserve(&limits, at(7_000));
@@ -281,7 +281,7 @@ fn a_charge_in_the_future_survives_a_snapshot() {
 #[test]
 fn a_ledger_of_three_long_windows_is_at_most_650_bytes() {
     // What the allocator adds to one block: a header, rounded up to 16 bytes.
-    let block = (size_of::<Books<[Log; 3]>>() + 8).next_multiple_of(16);
+    let block = (log::RING_BYTES * 3 + 8).next_multiple_of(16);
     assert!(size_of::<Ledger>() + block <= 650, "{} + {block}", size_of::<Ledger>());
 }
 

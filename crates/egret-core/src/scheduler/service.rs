@@ -272,7 +272,7 @@ impl Service {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
                 let rested = shared.rests(now);
-                shared.refuse(&self.rules.wide[shared.rule].1, egress, until, now);
+                shared.refuse(egress, until, now);
                 begins |= !rested && shared.rests(now);
             }
         }

@@ -59,7 +59,7 @@ impl Scheduler {
         }
         match settlement {
             Settlement::NotSent => {
-                self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.stumble(limits, now));
+                self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.stumble(now));
             }
             Settlement::Refused { named } => {
                 if state.refuse(egress, &shares, granted_at, named, spread, now) {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::id::EgressId;
 use crate::ledger::Ledger;
-use crate::quota::Limits;
 use crate::scope::ScopeKey;
 use crate::time::Instant;
 
@@ -35,11 +34,11 @@ impl Shared {
 
     /// A network with two addresses that were refused within a minute is refused as a whole: it rests as long as
     /// the one that was refused last.
-    pub(super) fn refuse(&mut self, limits: &Limits, egress: EgressId, until: Instant, now: Instant) {
+    pub(super) fn refuse(&mut self, egress: EgressId, until: Instant, now: Instant) {
         let former = self.refused.replace((egress, now));
         let another = former.is_some_and(|(other, at)| other != egress && now.since(at) <= TOGETHER);
         if another || self.ledger.rest().is_some() {
-            self.ledger.rest_until(limits, until, 1, now);
+            self.ledger.rest_until(until, 1, now);
         }
     }
 }

@@ -156,8 +156,8 @@ fn nothing_that_still_says_something_is_shed() {
         },
         at(60_000),
     );
-    check(&|l| (0..3).for_each(|_| l.stumble(&limits, at(3_500))), later);
-    check(&|l| l.limit_to(&limits, 0, Duration::from_secs(60), at(0)), later);
+    check(&|l| (0..3).for_each(|_| l.stumble(at(3_500))), later);
+    check(&|l| l.limit_to(0, Duration::from_secs(60), at(0)), later);
     check(
         &|l| {
             l.reserve(&limits, at(0));
@@ -166,9 +166,9 @@ fn nothing_that_still_says_something_is_shed() {
         later,
     );
     let mut ledger = Ledger::default();
-    (0..2).for_each(|_| ledger.stumble(&limits, at(0)));
+    (0..2).for_each(|_| ledger.stumble(at(0)));
     ledger.shed(&limits, at(60_000));
-    ledger.stumble(&limits, at(60_000));
+    ledger.stumble(at(60_000));
     assert_eq!(ledger.ready(&limits, at(60_000)), Ready::At(at(64_000)), "the third wait in a row");
     let dense = Limits { spacing: Duration::ZERO, ..limits.clone() };
     let mut ledger = Ledger::default();
@@ -214,7 +214,7 @@ fn a_shorter_rest_does_not_end_a_longer_one() {
     ledger.refuse(&limits, at(0), Some(Duration::from_secs(600)), 0.0, at(0));
     let until = ledger.rest().map(|rest| rest.until);
     ledger.refuse(&limits, at(0), Some(Duration::from_secs(6)), 0.0, at(1));
-    ledger.rest_until(&limits, at(5), 0, at(2));
+    ledger.rest_until(at(5), 0, at(2));
     assert_eq!(ledger.rest().map(|rest| rest.until), until);
 }
 
@@ -222,8 +222,8 @@ fn a_shorter_rest_does_not_end_a_longer_one() {
 fn what_was_left_once_is_forgotten_when_its_time_is_over() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(&limits, 0, Duration::from_secs(1), at(0));
-    ledger.limit_to(&limits, 5, Duration::from_secs(9), at(2_000));
+    ledger.limit_to(0, Duration::from_secs(1), at(0));
+    ledger.limit_to(5, Duration::from_secs(9), at(2_000));
     (0..5).for_each(|_| ledger.reserve(&limits, at(2_000)));
     assert_eq!(ledger.ready(&limits, at(2_000)), Ready::At(at(11_000)));
 }
@@ -314,9 +314,9 @@ fn a_trickle_after_a_large_charge_frees_none_of_it() {
 fn a_later_word_on_what_is_left_does_not_loosen_an_earlier_one() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(&limits, 1, Duration::from_secs(86_400), at(0));
+    ledger.limit_to(1, Duration::from_secs(86_400), at(0));
     // What the coordinator says when an agent gives a grant back: not before 200 ms.
-    ledger.limit_to(&limits, 0, Duration::from_millis(200), at(10));
+    ledger.limit_to(0, Duration::from_millis(200), at(10));
     ledger.reserve(&limits, at(210));
     ledger.charge(&limits, at(215));
     assert_eq!(ledger.ready(&limits, at(220)), Ready::At(at(86_400_000)), "the day's last call was used");
@@ -351,7 +351,7 @@ fn two_changes_of_a_quota_forget_nothing() {
 fn a_refund_gives_back_what_the_remote_said_is_left() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(&limits, 1, Duration::from_secs(86_400), at(0));
+    ledger.limit_to(1, Duration::from_secs(86_400), at(0));
     ledger.reserve(&limits, at(0));
     ledger.refund();
     assert_eq!(ledger.ready(&limits, at(1)), Ready::Now, "nothing left the host");
@@ -401,7 +401,7 @@ fn spacing_is_kept_when_calls_are_handed_out_early() {
 fn a_snapshot_keeps_what_the_remote_said_is_left() {
     let limits = sliding(&[(10, 1_000)]);
     let mut ledger = Ledger::default();
-    ledger.limit_to(&limits, 0, Duration::from_secs(86_400), at(0));
+    ledger.limit_to(0, Duration::from_secs(86_400), at(0));
     let mut restored = Ledger::default();
     restored.merge(&limits, &ledger.snapshot(&limits, at(10)), at(10));
     assert_ne!(
