@@ -106,7 +106,7 @@ impl Ledger {
     ///
     /// Only what that somebody counts as well comes earlier by the lead: windows, spacing and concurrency, not rests.
     pub fn ready_ahead(&self, limits: &Limits, lead: Duration, now: Instant) -> Ready {
-        let soon = now + lead;
+        let soon = if lead.is_zero() { now } else { now + lead };
         // Asking at the instant named must find it free: rounding of the lead must not come between.
         let free_at = self.free_at(limits, soon).map(|at| if at <= soon { now } else { at.before(lead) });
         match (free_at, self.rested_at(now)) {
@@ -167,7 +167,7 @@ impl Ledger {
     /// Charges `units` that were, or may have been, spent without a reservation here, as of `at`.
     pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
         // Later than anything may be counted is only later than it need be.
-        let at = at.min(now + limits.timeout + limits.linger);
+        let at = if at > now { at.min(now + limits.timeout + limits.linger) } else { at };
         self.touch(limits, now);
         let of = limits.windows.len();
         for (index, (log, window)) in self.logs.all_mut().iter_mut().zip(&limits.windows).enumerate() {
@@ -229,7 +229,8 @@ impl Ledger {
 
     /// Reads the lines of memory that a look at it needs; what it returns says nothing.
     pub(crate) fn reach(&self) -> u32 {
-        self.in_flight
+        let logs = self.logs.all();
+        self.in_flight.wrapping_add(logs.last().map_or(0, |log| log.total()))
     }
 
     /// When windows, spacing and concurrency let one more call leave; `None`: not before one in flight has ended.

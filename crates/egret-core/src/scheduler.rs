@@ -19,6 +19,7 @@ mod flights;
 mod flow;
 mod forecast;
 mod foresight;
+mod held;
 mod lane;
 mod lead;
 mod lineup;
@@ -35,20 +36,19 @@ mod turn;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use agents::Agents;
 pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
-use flights::Flights;
+use flights::{Flight, Flights};
 use flow::Flow;
 pub use forecast::Wait;
+use held::{Held, Standing};
 pub use lineup::{Class, Place};
 pub use outage::Outage;
 use rows::RowMap;
 pub use selector::Selector;
-use service::{SeatId, Service};
-use shared::SharedId;
+use service::{ListId, SeatId, Service};
 use timers::Timers;
 
 use crate::id::{AgentId, AttemptId, EgressId, FlowId, JobId, ServiceId, TenantId};
@@ -65,18 +65,6 @@ const SHED_AT_ONCE: usize = 10_000;
 
 /// Keyed by numbers that we gave ourselves: no caller can make them collide.
 type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
-
-/// Where a job's step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// In its flow; until then it avoids an egress.
-    Waiting(Option<Instant>),
-    /// In its flow, beside a reading of the store.
-    Aside,
-    /// In back-off until then.
-    Delayed(Instant),
-    Running(AttemptId),
-}
 
 #[derive(Debug, Default)]
 struct Egress {
@@ -117,10 +105,10 @@ pub struct Scheduler {
     /// Egresses in the order of their first coming: lanes draw never-used ones from here.
     roster: Vec<EgressId>,
     agents: Agents,
-    steps: RowMap<JobId, (Step, Standing)>,
+    steps: RowMap<JobId, Held>,
     flights: Flights,
     /// Attempts that were given up and may still be heard of, with the shared budgets that they were charged to.
-    lost: BTreeMap<AttemptId, Arc<[SharedId]>>,
+    lost: BTreeMap<AttemptId, ListId>,
     /// Services that something happened to, each once.
     touched: Vec<ServiceId>,
     timers: Timers,
@@ -186,7 +174,7 @@ impl Scheduler {
                 self.egress_down(egress);
                 let services = self.egresses.get(egress.0 as usize).map(|state| state.services.clone());
                 for service in services.unwrap_or_default() {
-                    self.recall(service, |_, flight| flight.egress == egress);
+                    self.recall(service, |_, whose, _| whose == egress);
                 }
             }
             Event::Bar { agent, services } => self.agents.bar(agent, services),
@@ -215,18 +203,18 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, _| {
                     ledger.rest_until(now + length, 0, now);
                 });
-                self.recall(service, |_, flight| flight.egress == egress);
+                self.recall(service, |_, whose, _| whose == egress);
             }
             Event::Shunned { service, egress, times } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, limits| ledger.shun(limits, times, now));
-                self.recall(service, |_, flight| flight.egress == egress);
+                self.recall(service, |_, whose, _| whose == egress);
             }
             Event::Left { service, egress, calls, reset } => {
                 self.ledger(service, &Whose::Own(egress), |ledger, _| {
                     ledger.limit_to(calls, reset, now);
                 });
                 if calls == 0 {
-                    self.recall(service, |_, flight| flight.egress == egress);
+                    self.recall(service, |_, whose, _| whose == egress);
                 }
             }
         }
@@ -281,10 +269,7 @@ impl Scheduler {
 
     /// The attempt that runs for this job, if one does.
     pub fn running(&self, job: JobId) -> Option<AttemptId> {
-        match self.steps.get(&job) {
-            Some((_, Standing::Running(attempt))) => Some(*attempt),
-            _ => None,
-        }
+        self.steps.get(&job)?.running()
     }
 
     /// Whether a step of this job waits or runs.
@@ -299,7 +284,8 @@ impl Scheduler {
 
     /// The egress that an attempt in flight left from.
     pub fn left_from(&self, attempt: AttemptId) -> Option<EgressId> {
-        self.flights.get(attempt).map(|flight| flight.egress)
+        let of = |flight: &Flight| self.services[flight.service.0 as usize].seats[flight.seat.0 as usize].egress;
+        self.flights.get(attempt).map(of)
     }
 
     /// Attempts in flight.
@@ -427,11 +413,9 @@ impl Scheduler {
             state.make_ready(seat);
         }
         self.touch(service);
-        let waits =
-            self.steps.get(&job).is_some_and(|(_, standing)| !matches!(standing, Standing::Running(_)));
-        if waits && let Some((step, _)) = self.steps.get(&job).copied() {
+        if let Some(held) = self.steps.get(&job).copied().filter(|held| held.running().is_none()) {
             self.withdraw(job, now);
-            self.steps.insert(job, (step, Standing::Running(attempt)));
+            self.steps.insert(job, Held::new(&held.step(job), Standing::running(attempt)));
         }
     }
 
@@ -461,7 +445,7 @@ impl Scheduler {
     fn set_paused(&mut self, service: ServiceId, paused: bool) {
         self.services[service.0 as usize].paused = paused;
         if paused {
-            self.recall(service, |_, _| true);
+            self.recall(service, |_, _, _| true);
         }
         self.touch(service);
     }
@@ -470,7 +454,7 @@ impl Scheduler {
         self.is_stopped = is_stopped;
         for service in (0..).zip(&self.services).map(|(index, _)| ServiceId(index)).collect::<Vec<_>>() {
             if is_stopped {
-                self.recall(service, |_, _| true);
+                self.recall(service, |_, _, _| true);
             }
             self.touch(service);
         }

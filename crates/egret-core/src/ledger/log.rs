@@ -51,27 +51,37 @@ pub(super) struct RingMut<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'a> {
     log: &'a Log,
-    ring: &'a Ring,
+    rings: &'a Rings,
+    index: usize,
     window: &'a Window,
 }
 
-/// A group as it is kept, in 6 bytes.
+/// A group as it is kept, in 6 bytes that begin anywhere.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    /// When its youngest call was charged, in ticks, rounded up; the lower half first.
-    last: [u16; 2],
-    count: u16,
+    /// When its youngest call was charged, in ticks, rounded up.
+    last: [u8; 4],
+    count: [u8; 2],
 }
 
 impl Cell {
-    const EMPTY: Self = Self { last: [0; 2], count: 0 };
+    const EMPTY: Self = Self::new(0, 0);
 
-    fn new(tick: u32, count: u16) -> Self {
-        Self { last: [tick as u16, (tick >> 16) as u16], count }
+    const fn new(tick: u32, count: u16) -> Self {
+        Self { last: tick.to_ne_bytes(), count: count.to_ne_bytes() }
     }
 
-    fn tick(self) -> u32 {
-        u32::from(self.last[0]) | u32::from(self.last[1]) << 16
+    const fn tick(self) -> u32 {
+        u32::from_ne_bytes(self.last)
+    }
+
+    const fn count(self) -> u16 {
+        u16::from_ne_bytes(self.count)
+    }
+
+    /// When its calls leave a window.
+    fn leaves_at(self, window: &Window, now: Instant) -> Instant {
+        instant(self.tick(), window.shift, now).later(window.span_us)
     }
 }
 
@@ -107,7 +117,7 @@ impl RingMut<'_> {
 
 impl<'a> Kept<'a> {
     pub(super) fn new(log: &'a Log, rings: &'a Rings, index: usize, window: &'a Window) -> Self {
-        Self { log, ring: rings.get(index), window }
+        Self { log, rings, index, window }
     }
 
     /// No call is live any more.
@@ -144,8 +154,8 @@ impl<'a> Kept<'a> {
     pub(super) fn groups(self, now: Instant) -> impl Iterator<Item = Group> + use<'a> {
         let shift = self.window.shift;
         (0..self.log.len()).map(move |nth| {
-            let cell = self.log.cell(nth, self.ring);
-            Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count) }
+            let cell = self.log.cell(nth, || self.rings.get(self.index));
+            Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count()) }
         })
     }
 
@@ -187,7 +197,7 @@ impl Log {
         window: &Window,
         now: Instant,
     ) {
-        self.drop_over(ring.get(), window, now);
+        self.drop_over(ring, window, now);
         let mut left = count;
         while left > 0 {
             let part = left.min(u32::from(u16::MAX)) as u16;
@@ -221,18 +231,20 @@ impl Log {
         let tick = tick(at, shift);
         // Nearly always the last place: calls are charged as they are answered.
         let mut place = self.len();
-        while place > 0 && instant(self.cell(place - 1, ring.get()).tick(), shift, now) > at {
+        while place > 0 && instant(self.cell(place - 1, || ring.get()).tick(), shift, now) > at {
             place -= 1;
         }
         let is_newest = place == self.len();
         // The youngest group so far, or else the next younger one, which makes the call wait a little longer.
         let neighbour = if is_newest { place.checked_sub(1) } else { Some(place) };
         if let Some(nth) = neighbour {
-            let cell = self.cell(nth, ring.get());
-            let joined = cell.count.checked_add(count);
+            let cell = self.cell(nth, || ring.get());
+            let joined = cell.count().checked_add(count);
             // Not far from it in either direction: nobody waits for a time-out that somebody else had.
-            let gap_us = instant(cell.tick(), shift, now).as_micros().abs_diff(at.as_micros());
-            let is_near = || gap_us < window.near_us;
+            let is_near = || {
+                let gap_us = instant(cell.tick(), shift, now).as_micros().abs_diff(at.as_micros());
+                gap_us < window.near_us
+            };
             if let Some(joined) = joined.filter(|n| cell.tick() == tick || *n <= window.group && is_near()) {
                 *self.cell_mut(nth, ring) = Cell::new(if is_newest { tick } else { cell.tick() }, joined);
                 self.tally += u32::from(count) << 11;
@@ -248,7 +260,7 @@ impl Log {
         }
         self.push(ring, Cell::new(tick, count));
         for nth in (place + 1..self.len()).rev() {
-            *self.cell_mut(nth, ring) = self.cell(nth - 1, ring.get());
+            *self.cell_mut(nth, ring) = self.cell(nth - 1, || ring.get());
         }
         *self.cell_mut(place, ring) = Cell::new(tick, count);
         self.tally += u32::from(count) << 11;
@@ -256,35 +268,35 @@ impl Log {
 
     /// Makes room: joins the two neighbours whose calls are delayed the least by that. Returns the place of the older.
     fn join_cheapest(&mut self, ring: &mut RingMut<'_>) -> usize {
-        let pair = |nth: usize| (self.cell(nth, ring.get()), self.cell(nth + 1, ring.get()));
+        let pair = |nth: usize| (self.cell(nth, || ring.get()), self.cell(nth + 1, || ring.get()));
         let cost = |nth: &usize| {
             let (older, younger) = pair(*nth);
             // Two that fit into one, if there are any: otherwise calls would be forgotten.
-            let fits = older.count.checked_add(younger.count).is_some();
-            let delay = u64::from(older.count) * u64::from(younger.tick().wrapping_sub(older.tick()));
+            let fits = older.count().checked_add(younger.count()).is_some();
+            let delay = u64::from(older.count()) * u64::from(younger.tick().wrapping_sub(older.tick()));
             (!fits, delay)
         };
         let place = (0..CAPACITY - 1).min_by_key(cost).unwrap_or(0);
         let (older, younger) = pair(place);
         // With 32 groups of which no two fit into one there are more calls than in any quota: what is cut is over and above.
-        let joined = older.count.saturating_add(younger.count);
-        let cut = u32::from(older.count) + u32::from(younger.count) - u32::from(joined);
+        let joined = older.count().saturating_add(younger.count());
+        let cut = u32::from(older.count()) + u32::from(younger.count()) - u32::from(joined);
         self.tally -= cut << 11;
         *self.cell_mut(place + 1, ring) = Cell::new(younger.tick(), joined);
         for nth in (1..=place).rev() {
-            *self.cell_mut(nth, ring) = self.cell(nth - 1, ring.get());
+            *self.cell_mut(nth, ring) = self.cell(nth - 1, || ring.get());
         }
-        self.pop(ring.get());
+        self.pop(ring);
         place
     }
 
-    fn drop_over(&mut self, ring: &Ring, window: &Window, now: Instant) {
+    fn drop_over(&mut self, ring: &RingMut<'_>, window: &Window, now: Instant) {
         while !self.is_empty() {
-            let oldest = self.cell(0, ring);
-            if instant(oldest.tick(), window.shift, now).later(window.span_us) > now {
+            let oldest = self.cell(0, || ring.get());
+            if oldest.leaves_at(window, now) > now {
                 return;
             }
-            self.tally -= u32::from(oldest.count) << 11;
+            self.tally -= u32::from(oldest.count()) << 11;
             self.pop(ring);
         }
     }
@@ -302,21 +314,21 @@ impl Log {
     }
 
     /// Drops the oldest group, whose calls are not counted any more.
-    fn pop(&mut self, ring: &Ring) {
+    fn pop(&mut self, ring: &RingMut<'_>) {
         let (len, mut head) = (self.len(), self.head());
         if len > 2 {
-            self.oldest = ring[head];
+            self.oldest = ring.get()[head];
             head = ring_index(head, 1);
         }
         self.set(self.total(), len - 1, head);
     }
 
     /// The `nth` oldest group.
-    fn cell(&self, nth: usize, ring: &Ring) -> Cell {
+    fn cell<'a>(&self, nth: usize, ring: impl FnOnce() -> &'a Ring) -> Cell {
         match nth {
             nth if nth + 1 >= self.len() => self.newest,
             0 => self.oldest,
-            nth => ring[ring_index(self.head(), nth - 1)],
+            nth => ring()[ring_index(self.head(), nth - 1)],
         }
     }
 

@@ -5,22 +5,19 @@
 //! last, so the oldest are moved to a table when more than half of it is empty; those of earlier starts are there too.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Map;
-use super::service::SeatId;
-use super::shared::SharedId;
-use crate::id::{AttemptId, EgressId, JobId, ServiceId};
+use super::service::{ListId, SeatId};
+use crate::id::{AttemptId, JobId, ServiceId};
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     pub(super) job: JobId,
     pub(super) service: ServiceId,
-    pub(super) egress: EgressId,
     pub(super) seat: SeatId,
     /// The shared budgets it was charged to, whatever the egress shares now.
-    pub(super) shares: Arc<[SharedId]>,
+    pub(super) shares: ListId,
     pub(super) granted_at: Instant,
     /// Its agent has been asked to give it back.
     pub(super) is_recalled: bool,
@@ -112,9 +109,8 @@ mod tests {
         Flight {
             job: JobId(job),
             service: ServiceId(0),
-            egress: EgressId(0),
             seat: SeatId(0),
-            shares: Arc::new([]),
+            shares: ListId(0),
             granted_at: Instant::ZERO,
             is_recalled: false,
         }

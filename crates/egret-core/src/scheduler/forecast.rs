@@ -46,11 +46,12 @@ impl Scheduler {
 
     /// Where the step of a job stands that waits in memory; `None`: it runs, or there is none.
     pub fn wait(&self, job: JobId) -> Option<Wait> {
-        let (step, standing) = self.steps.get(&job)?;
-        let not_before = match standing {
-            Standing::Waiting(_) | Standing::Aside => None,
-            Standing::Delayed(until) => Some(*until),
-            Standing::Running(_) => return None,
+        let held = self.steps.get(&job)?;
+        let step = held.step(job);
+        let not_before = match held.standing {
+            Standing::Waiting | Standing::Avoiding(_) | Standing::Aside => None,
+            Standing::Delayed(until) => Some(until),
+            Standing::Running { .. } => return None,
         };
         let before = self.flows.get(&step.flow).map_or(0, |flow| flow.before(step.place()));
         Some(Wait { ahead: self.ahead(step.flow, step.place(), before), not_before })

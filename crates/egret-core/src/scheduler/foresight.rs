@@ -24,7 +24,7 @@ impl Scheduler {
             let mut seen = 0;
             for (service, seat, job) in flights.iter().flatten() {
                 let state = &self.services[service.0 as usize];
-                let places = state.lanes.iter().filter(|lane| lane.has(*seat)).count();
+                let places = state.lanes.iter().filter(|lane| lane.has(&state.seats, *seat)).count();
                 seen += state.seats[seat.0 as usize].egress.0;
                 seen += places as u32 + u32::from(self.steps.contains_key(job));
             }

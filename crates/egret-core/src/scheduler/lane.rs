@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::lineup::Lineup;
 use super::selector::Selector;
-use super::service::SeatId;
+use super::service::{Seat, SeatId};
 use super::shared::SharedId;
 use crate::ledger::Ready;
 use crate::time::Instant;
@@ -47,6 +47,12 @@ struct Group {
 }
 
 #[derive(Debug)]
+enum Places {
+    WithSeats,
+    Here(Vec<Option<Place>>),
+}
+
+#[derive(Debug)]
 pub(super) struct Lane {
     pub(super) selector: Selector,
     pub(super) lineup: Lineup,
@@ -56,8 +62,9 @@ pub(super) struct Lane {
     pub(super) is_spent: bool,
     /// How many egresses of the roster it has looked at.
     pub(super) drawn: usize,
-    /// By seat; `None` for those that are not this lane's.
-    places: Vec<Option<Place>>,
+    /// By seat; `None` for those that are not this lane's. Most services have one lane: where a seat stands in the first
+    /// is kept with the seat, so that a decision finds both in one look at memory.
+    places: Places,
     /// In no order: the better of two is taken.
     ready: Vec<SeatId>,
     groups: BTreeMap<SharedId, Group>,
@@ -73,6 +80,11 @@ pub(super) struct Lane {
 const LEFT: usize = 64;
 
 impl Lane {
+    /// The first lane of a service: that of steps that take any egress.
+    pub(super) fn first() -> Self {
+        Self { places: Places::WithSeats, ..Self::new(Selector::default()) }
+    }
+
     pub(super) fn new(selector: Selector) -> Self {
         Self {
             selector,
@@ -80,7 +92,7 @@ impl Lane {
             flows: 0,
             is_spent: false,
             drawn: 0,
-            places: Vec::new(),
+            places: Places::Here(Vec::new()),
             ready: Vec::new(),
             groups: BTreeMap::new(),
             open: VecDeque::new(),
@@ -90,37 +102,50 @@ impl Lane {
     }
 
     /// Whether a seat is one of this lane's.
-    pub(super) fn has(&self, seat: SeatId) -> bool {
-        self.place_of(seat).is_some()
+    pub(super) fn has(&self, seats: &[Seat], seat: SeatId) -> bool {
+        self.place_of(seats, seat).is_some()
     }
 
     /// Where a seat of this lane stands.
-    pub(super) fn place_of(&self, seat: SeatId) -> Option<Place> {
-        self.places.get(seat.0 as usize).copied().flatten()
+    pub(super) fn place_of(&self, seats: &[Seat], seat: SeatId) -> Option<Place> {
+        let index = seat.0 as usize;
+        match &self.places {
+            Places::WithSeats => seats[index].place,
+            Places::Here(places) => places.get(index).copied().flatten(),
+        }
+    }
+
+    fn place_mut<'a>(&'a mut self, seats: &'a mut [Seat], seat: SeatId) -> &'a mut Option<Place> {
+        let index = seat.0 as usize;
+        match &mut self.places {
+            Places::WithSeats => &mut seats[index].place,
+            Places::Here(places) => {
+                if places.len() <= index {
+                    places.resize(index + 1, None);
+                }
+                &mut places[index]
+            }
+        }
     }
 
     /// A seat belongs here from now on.
-    pub(super) fn enter(&mut self, seat: SeatId) {
-        let index = seat.0 as usize;
-        if self.places.len() <= index {
-            self.places.resize(index + 1, None);
-        }
-        self.places[index].get_or_insert(Place::Out);
+    pub(super) fn enter(&mut self, seats: &mut [Seat], seat: SeatId) {
+        self.place_mut(seats, seat).get_or_insert(Place::Out);
     }
 
     /// A seat does not belong here any more.
-    pub(super) fn expel(&mut self, seat: SeatId) {
-        if self.has(seat) {
+    pub(super) fn expel(&mut self, seats: &mut [Seat], seat: SeatId) {
+        if self.has(seats, seat) {
             self.ready.retain(|other| *other != seat);
-            self.place(seat, Place::Out);
-            self.places[seat.0 as usize] = None;
+            self.place(seats, seat, Place::Out);
+            *self.place_mut(seats, seat) = None;
         }
     }
 
     /// Puts a seat of this lane where the next turn looks at it.
-    pub(super) fn make_ready(&mut self, seat: SeatId) {
-        if self.place_of(seat).is_some_and(|place| place != Place::Ready) {
-            self.place(seat, Place::Ready);
+    pub(super) fn make_ready(&mut self, seats: &mut [Seat], seat: SeatId) {
+        if self.place_of(seats, seat).is_some_and(|place| place != Place::Ready) {
+            self.place(seats, seat, Place::Ready);
             self.ready.push(seat);
         }
     }
@@ -131,8 +156,8 @@ impl Lane {
     }
 
     /// Moves a seat out of its old place; the caller puts it among the ready if the new one is `Ready`.
-    pub(super) fn place(&mut self, seat: SeatId, place: Place) {
-        let Some(Some(current)) = self.places.get_mut(seat.0 as usize) else { return };
+    pub(super) fn place(&mut self, seats: &mut [Seat], seat: SeatId, place: Place) {
+        let Some(current) = self.place_mut(seats, seat) else { return };
         match std::mem::replace(current, place) {
             Place::Parked(_) => self.holding -= 1,
             Place::Held(id, ticket) => {
@@ -143,77 +168,77 @@ impl Lane {
             Place::Ready | Place::Busy | Place::Out => {}
         }
         if let Place::Parked(until) = place {
-            self.park(until, Parked::Seat(seat));
+            self.park(seats, until, Parked::Seat(seat));
         }
     }
 
-    fn park(&mut self, until: Instant, who: Parked) {
+    fn park(&mut self, seats: &[Seat], until: Instant, who: Parked) {
         self.holding += 1;
         self.parked.push(Reverse((until, who)));
         if self.parked.len() > 2 * self.holding + LEFT {
             let mut parked = std::mem::take(&mut self.parked);
-            parked.retain(|entry| self.holds(entry.0));
+            parked.retain(|entry| self.holds(seats, entry.0));
             self.parked = parked;
         }
     }
 
     /// Whether who is named by an entry of the parked set still waits for that instant.
-    fn holds(&self, (until, who): (Instant, Parked)) -> bool {
+    fn holds(&self, seats: &[Seat], (until, who): (Instant, Parked)) -> bool {
         let place = match who {
-            Parked::Seat(seat) => self.place_of(seat),
+            Parked::Seat(seat) => self.place_of(seats, seat),
             Parked::Group(id) => self.groups.get(&id).map(|group| group.place),
         };
         place == Some(Place::Parked(until))
     }
 
     /// Has a seat wait with the others for a budget that it shares.
-    pub(super) fn hold(&mut self, seat: SeatId, id: SharedId, ready: Ready) {
+    pub(super) fn hold(&mut self, seats: &mut [Seat], seat: SeatId, id: SharedId, ready: Ready) {
         let fresh = || Group { place: Place::Out, held: BTreeMap::new(), arrived: 0 };
         let group = self.groups.entry(id).or_insert_with(fresh);
         group.arrived += 1;
         let ticket = group.arrived;
         group.held.insert(ticket, seat);
-        self.place(seat, Place::Held(id, ticket));
+        self.place(seats, seat, Place::Held(id, ticket));
         match ready {
-            Ready::At(at) => self.place_group(id, Place::Parked(at)),
-            Ready::OnCompletion | Ready::Now => self.place_group(id, Place::Busy),
+            Ready::At(at) => self.place_group(seats, id, Place::Parked(at)),
+            Ready::OnCompletion | Ready::Now => self.place_group(seats, id, Place::Busy),
         }
     }
 
     /// A shared budget may have something to spend: the next turn sees whether it has. True if somebody waits for that.
-    pub(super) fn open(&mut self, id: SharedId) -> bool {
+    pub(super) fn open(&mut self, seats: &[Seat], id: SharedId) -> bool {
         let waits = |group: &Group| !group.held.is_empty() && group.place != Place::Ready;
         let opens = self.groups.get(&id).is_some_and(waits);
         if opens {
-            self.place_group(id, Place::Ready);
+            self.place_group(seats, id, Place::Ready);
             self.open.push_back(id);
         }
         opens
     }
 
-    fn place_group(&mut self, id: SharedId, place: Place) {
+    fn place_group(&mut self, seats: &[Seat], id: SharedId, place: Place) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         if let Place::Parked(_) = std::mem::replace(&mut group.place, place) {
             self.holding -= 1;
         }
         if let Place::Parked(until) = place {
-            self.park(until, Parked::Group(id));
+            self.park(seats, until, Parked::Group(id));
         }
     }
 
     /// A turn begins: whatever waited for an instant until now is to be looked at.
-    pub(super) fn unpark(&mut self, now: Instant) {
+    pub(super) fn unpark(&mut self, seats: &mut [Seat], now: Instant) {
         self.is_spent = false;
         while let Some(Reverse(entry)) = self.parked.peek().copied() {
-            if self.holds(entry) {
+            if self.holds(seats, entry) {
                 if entry.0 > now {
                     return;
                 }
                 match entry.1 {
-                    Parked::Seat(seat) => self.make_ready(seat),
+                    Parked::Seat(seat) => self.make_ready(seats, seat),
                     Parked::Group(id) => {
-                        self.place_group(id, Place::Out);
-                        self.open(id);
+                        self.place_group(seats, id, Place::Out);
+                        self.open(seats, id);
                     }
                 }
             }
@@ -228,18 +253,15 @@ impl Lane {
 
     /// The next seat to look at, out of its place: the better of two of the ready, else from a shared budget that lets
     /// some out.
-    pub(super) fn next_seat(
-        &mut self,
-        rng: &mut fastrand::Rng,
-        mut better: impl FnMut(SeatId, SeatId) -> bool,
-    ) -> Option<SeatId> {
+    pub(super) fn next_seat(&mut self, seats: &mut [Seat], rng: &mut fastrand::Rng) -> Option<SeatId> {
         match self.ready.len() {
-            0 => self.let_out(),
+            0 => self.let_out(seats),
             1 => self.ready.pop(),
             all => {
                 let one = rng.usize(..all);
                 let other = (one + 1 + rng.usize(..all - 1)) % all;
-                let taken = if better(self.ready[other], self.ready[one]) { other } else { one };
+                let merit = |nth: usize| seats[self.ready[nth].0 as usize].merit;
+                let taken = if merit(other) < merit(one) { other } else { one };
                 Some(self.ready.swap_remove(taken))
             }
         }
@@ -251,13 +273,13 @@ impl Lane {
         stands && !self.lineup.is_empty()
     }
 
-    fn let_out(&mut self) -> Option<SeatId> {
+    fn let_out(&mut self, seats: &mut [Seat]) -> Option<SeatId> {
         while let Some(id) = self.open.front().copied() {
             let group = self.groups.get_mut(&id)?;
             if group.place == Place::Ready
                 && let Some((_, seat)) = group.held.pop_first()
             {
-                self.places[seat.0 as usize] = Some(Place::Ready);
+                *self.place_mut(seats, seat) = Some(Place::Ready);
                 return Some(seat);
             }
             if group.place == Place::Ready {
@@ -280,12 +302,13 @@ impl Lane {
 
     /// Every seat stands where its place says, and in no second place.
     #[cfg(test)]
-    pub(super) fn check_places(&self) {
+    pub(super) fn check_places(&self, seats: &[Seat]) {
         let parked = |who, place| match place {
             Place::Parked(until) => self.parked.iter().filter(|entry| entry.0 == (until, who)).count() >= 1,
             _ => true,
         };
-        let seats = (0..).zip(&self.places).filter_map(|(n, place)| Some((SeatId(n), (*place)?)));
+        let ids = (0..).zip(seats).map(|(n, _)| SeatId(n));
+        let seats = ids.filter_map(|id| Some((id, self.place_of(seats, id)?)));
         let mut holding = 0;
         for (seat, place) in seats {
             let ready = self.ready.iter().filter(|other| **other == seat).count();

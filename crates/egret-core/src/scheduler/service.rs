@@ -27,17 +27,24 @@ const PARTS: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SeatId(pub(super) u32);
 
-/// An egress at a service.
+/// An egress at a service: two lines of memory, with all that most decisions ask about the pair.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Seat {
     pub(super) egress: EgressId,
     pub(super) ledger: Ledger,
+    /// Where it stands in the first lane.
+    pub(super) place: Option<Place>,
     /// Calls were made from it, or somebody knows of some.
     pub(super) is_used: bool,
     /// The shared budgets that its calls count towards as well.
-    pub(super) shares: Arc<[SharedId]>,
+    pub(super) shares: ListId,
     pub(super) merit: Merit,
 }
+
+/// A list of shared budgets at a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ListId(pub(super) u32);
 
 /// How good a choice a seat is among others that may send: less is better, the first field first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +82,9 @@ pub(super) struct Service {
     by_egress: Map<EgressId, SeatId>,
     pub(super) shared: Vec<Shared>,
     by_key: BTreeMap<(usize, ScopeKey), SharedId>,
-    /// What seats share, each list once: every call keeps one.
-    lists: BTreeSet<Arc<[SharedId]>>,
+    /// What seats share, or shared once, each list once: every call keeps the number of one.
+    lists: Vec<Arc<[SharedId]>>,
+    by_list: BTreeMap<Arc<[SharedId]>, ListId>,
     /// Attempts by the instant from which they count as lost; that is always the same time after the grant. The first is
     /// under way, those behind it may have ended.
     pub(super) overdue: VecDeque<(Instant, AttemptId)>,
@@ -94,8 +102,7 @@ impl Service {
         let long = long.min_by(|a, b| rate(a.1).total_cmp(&rate(b.1))).map(|(index, _)| index);
         Self {
             rules,
-            // The first lane is that of steps that take any egress.
-            lanes: vec![Lane::new(Selector::default())],
+            lanes: vec![Lane::first()],
             turns: Turns::default(),
             paused: false,
             breaker: Breaker::default(),
@@ -109,7 +116,8 @@ impl Service {
             by_egress: Map::default(),
             shared: Vec::new(),
             by_key: BTreeMap::new(),
-            lists: BTreeSet::new(),
+            lists: Vec::new(),
+            by_list: BTreeMap::new(),
             overdue: VecDeque::new(),
             in_flight: 0,
             long,
@@ -151,9 +159,10 @@ impl Service {
         let shares = self.shares(home);
         let id = SeatId(u32::try_from(self.seats.len()).unwrap_or(u32::MAX));
         let (ledger, merit) = (Ledger::default(), Merit::default());
-        self.seats.push(Seat { egress, ledger, is_used: false, shares, merit });
+        self.seats.push(Seat { egress, ledger, place: None, is_used: false, shares, merit });
         self.by_egress.insert(egress, id);
-        self.lanes.iter_mut().filter(|lane| lane.selector.takes_home(home)).for_each(|lane| lane.enter(id));
+        let lanes = self.lanes.iter_mut().filter(|lane| lane.selector.takes_home(home));
+        lanes.for_each(|lane| lane.enter(&mut self.seats, id));
         (id, true)
     }
 
@@ -163,19 +172,27 @@ impl Service {
         let Some(id) = self.seat_of(egress) else { return };
         self.seats[id.0 as usize].shares = shares;
         for lane in &mut self.lanes {
-            if lane.selector.takes_home(home) { lane.enter(id) } else { lane.expel(id) }
+            if lane.selector.takes_home(home) {
+                lane.enter(&mut self.seats, id);
+            } else {
+                lane.expel(&mut self.seats, id);
+            }
         }
     }
 
-    fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> Arc<[SharedId]> {
+    fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> ListId {
         let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
-        let shares: Vec<SharedId> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
-        if let Some(known) = self.lists.get(shares.as_slice()) {
-            return Arc::clone(known);
+        let shares: Arc<[SharedId]> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
+        let next = ListId(u32::try_from(self.lists.len()).unwrap_or(u32::MAX));
+        let id = *self.by_list.entry(Arc::clone(&shares)).or_insert(next);
+        if id == next {
+            self.lists.push(shares);
         }
-        let shares: Arc<[SharedId]> = shares.into();
-        self.lists.insert(Arc::clone(&shares));
-        shares
+        id
+    }
+
+    fn list(&self, id: ListId) -> &[SharedId] {
+        &self.lists[id.0 as usize]
     }
 
     /// The shared budgets of whoever lives there, as far as they have come up.
@@ -223,7 +240,7 @@ impl Service {
     }
 
     /// Takes a unit for a call that leaves at `now` from a seat and from all that it shares.
-    pub(super) fn reserve_all(&mut self, id: SeatId, shares: &[SharedId], now: Instant) {
+    pub(super) fn reserve_all(&mut self, id: SeatId, now: Instant) {
         let seat = &mut self.seats[id.0 as usize];
         seat.ledger.reserve(&self.rules.own, now);
         seat.is_used = true;
@@ -233,7 +250,7 @@ impl Service {
                 (seat.ledger.used(&self.rules.own, index, now), self.rules.own.windows[index].units);
             seat.merit.fill = (u64::from(used) * PARTS / u64::from(units.max(1))).min(PARTS) as u8;
         }
-        for id in shares {
+        for id in self.lists[seat.shares.0 as usize].iter() {
             let shared = &mut self.shared[id.0 as usize];
             shared.ledger.reserve(&self.rules.wide[shared.rule].1, now);
         }
@@ -256,7 +273,7 @@ impl Service {
     pub(super) fn refuse(
         &mut self,
         egress: EgressId,
-        shares: &[SharedId],
+        shares: ListId,
         sent_at: Instant,
         named: Option<Duration>,
         spread: f64,
@@ -268,7 +285,7 @@ impl Service {
         let Some(until) = ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
             return false;
         };
-        for id in shares {
+        for id in self.lists[shares.0 as usize].iter() {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
                 let rested = shared.rests(now);
@@ -282,22 +299,24 @@ impl Service {
     /// Charges what one egress has spent lately to what another one shares and it does not.
     pub(super) fn moved(&mut self, from: EgressId, to: EgressId, lately: Duration, now: Instant) {
         let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return };
-        let gained: Vec<SharedId> =
-            new.shares.iter().filter(|id| !old.shares.contains(id)).copied().collect();
+        let (former, present) = (self.list(old.shares), self.list(new.shares));
+        let gained: Vec<SharedId> = present.iter().filter(|id| !former.contains(id)).copied().collect();
         // Without a quota of its own, what others shared with it tells the most that it can have been.
-        let shared = old.shares.iter().map(|id| &self.shared[id.0 as usize]).filter_map(|shared| {
+        let shared = former.iter().map(|id| &self.shared[id.0 as usize]).filter_map(|shared| {
             shared.ledger.snapshot(&self.rules.wide[shared.rule].1, now).calls_in(lately)
         });
         let own = old.ledger.snapshot(&self.rules.own, now).calls_in(lately);
         let calls = own.or_else(|| shared.min()).unwrap_or(0);
-        self.change_shares(&gained, |ledger, limits| ledger.spend_unknown(limits, calls, now));
+        for id in gained {
+            self.change_share(id, |ledger, limits| ledger.spend_unknown(limits, calls, now));
+        }
     }
 
     /// Changes the ledger of a seat and those of what it shares, each by its own limits.
     pub(super) fn change_all(
         &mut self,
         egress: EgressId,
-        shares: &[SharedId],
+        shares: ListId,
         mut change: impl FnMut(&mut Ledger, &Limits),
     ) {
         self.change(egress, &mut change);
@@ -305,14 +324,20 @@ impl Service {
     }
 
     /// True if somebody waited for one of them.
-    fn change_shares(&mut self, shares: &[SharedId], mut change: impl FnMut(&mut Ledger, &Limits)) -> bool {
+    fn change_shares(&mut self, shares: ListId, mut change: impl FnMut(&mut Ledger, &Limits)) -> bool {
         let mut opens = false;
-        for id in shares {
-            let shared = &mut self.shared[id.0 as usize];
-            change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
-            opens |= self.open(*id);
+        let mut nth = 0;
+        while let Some(id) = self.list(shares).get(nth).copied() {
+            opens |= self.change_share(id, &mut change);
+            nth += 1;
         }
         opens
+    }
+
+    fn change_share(&mut self, id: SharedId, change: impl FnOnce(&mut Ledger, &Limits)) -> bool {
+        let shared = &mut self.shared[id.0 as usize];
+        change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
+        self.open(id)
     }
 
     /// The same for a call that has ended and is charged: that lets nothing leave earlier than was known, unless the seat
@@ -321,7 +346,7 @@ impl Service {
     pub(super) fn charge_all(
         &mut self,
         id: SeatId,
-        shares: &[SharedId],
+        shares: ListId,
         lead: Duration,
         now: Instant,
         mut change: impl FnMut(&mut Ledger, &Limits),
@@ -333,12 +358,13 @@ impl Service {
         let ready = seat.ledger.ready_ahead(&self.rules.own, lead, now);
         let mut moves = false;
         for lane in &mut self.lanes {
-            match (lane.place_of(id), ready) {
-                (Some(Place::Busy), Ready::At(at)) => lane.place(id, Place::Parked(at)),
+            let seats = &mut self.seats;
+            match (lane.place_of(seats, id), ready) {
+                (Some(Place::Busy), Ready::At(at)) => lane.place(seats, id, Place::Parked(at)),
                 (Some(Place::Parked(until)), Ready::At(at)) if at < until => {
-                    lane.place(id, Place::Parked(at));
+                    lane.place(seats, id, Place::Parked(at));
                 }
-                (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(id),
+                (Some(Place::Busy | Place::Parked(_)), Ready::Now) => lane.make_ready(seats, id),
                 _ => continue,
             }
             moves = true;
@@ -366,7 +392,7 @@ impl Service {
             Ready::Now => {}
             own => return (own, None),
         }
-        let blocked = seat.shares.iter().map(|id| (self.shared_ready(*id, now), Some(*id)));
+        let blocked = self.list(seat.shares).iter().map(|id| (self.shared_ready(*id, now), Some(*id)));
         blocked.into_iter().find(|(ready, _)| *ready != Ready::Now).unwrap_or((Ready::Now, None))
     }
 
@@ -379,28 +405,26 @@ impl Service {
     /// Whether calls from an egress wait for the end of a rest, its own or its network's.
     pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
         let own = |seat: &Seat| seat.ledger.rest().is_some_and(|rest| rest.until > now);
-        let shared = |seat: &Seat| seat.shares.iter().any(|id| self.shared[id.0 as usize].rests(now));
+        let shared = |seat: &Seat| self.list(seat.shares).iter().any(|id| self.shared[id.0 as usize].rests(now));
         self.find(egress).is_some_and(|seat| own(seat) || shared(seat))
     }
 
     /// Has the next turn look at a seat, in every lane that takes it.
     pub(super) fn make_ready(&mut self, id: SeatId) {
-        self.lanes.iter_mut().for_each(|lane| lane.make_ready(id));
+        self.lanes.iter_mut().for_each(|lane| lane.make_ready(&mut self.seats, id));
     }
 
     fn open(&mut self, id: SharedId) -> bool {
-        self.lanes.iter_mut().fold(false, |opens, lane| lane.open(id) | opens)
+        self.lanes.iter_mut().fold(false, |opens, lane| lane.open(&self.seats, id) | opens)
     }
 
     pub(super) fn unpark(&mut self, now: Instant) {
-        self.lanes.iter_mut().for_each(|lane| lane.unpark(now));
+        self.lanes.iter_mut().for_each(|lane| lane.unpark(&mut self.seats, now));
     }
 
     /// Of the ready seats of a lane, the better of two.
     pub(super) fn draw(&mut self, lane: usize, rng: &mut fastrand::Rng) -> Option<SeatId> {
-        let seats = &self.seats;
-        let merit = |id: SeatId| seats[id.0 as usize].merit;
-        self.lanes[lane].next_seat(rng, |one, other| merit(one) < merit(other))
+        self.lanes[lane].next_seat(&mut self.seats, rng)
     }
 
     /// The next step of a lane that does not avoid this egress; it is that tenant's turn taken.
@@ -449,6 +473,6 @@ impl Service {
 
     #[cfg(test)]
     pub(super) fn check_places(&self) {
-        self.lanes.iter().for_each(Lane::check_places);
+        self.lanes.iter().for_each(|lane| lane.check_places(&self.seats));
     }
 }

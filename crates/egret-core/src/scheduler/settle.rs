@@ -1,13 +1,11 @@
 //! What has come of calls: every ledger that they concern is charged, and those that were refused rest.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::flights::Flight;
-use super::service::{SeatId, Service};
-use super::shared::SharedId;
+use super::service::{ListId, SeatId, Service};
 use super::{Command, Scheduler, Settlement, Whose};
-use crate::id::{AttemptId, EgressId, ServiceId};
+use crate::id::{AttemptId, EgressId, JobId, ServiceId};
 use crate::time::Instant;
 
 impl Scheduler {
@@ -23,11 +21,12 @@ impl Scheduler {
         let spread = self.rng.f64();
         let Some(flight) = self.flights.remove(attempt) else {
             if let Some(shares) = self.lost.remove(&attempt) {
-                self.settle_late(service, (egress, &shares), settlement, spread, now);
+                self.settle_late(service, (egress, shares), settlement, spread, now);
             }
             return;
         };
-        let Flight { job, service, egress, seat, shares, granted_at, .. } = flight;
+        let Flight { job, service, seat, shares, granted_at, .. } = flight;
+        let egress = self.services[service.0 as usize].seats[seat.0 as usize].egress;
         let mut lead = Duration::ZERO;
         if let Some(agent) = self.agents.of(egress) {
             let agent = self.agents.get_mut(agent);
@@ -44,10 +43,10 @@ impl Scheduler {
         let mut needs_turn = settlement != Settlement::Answered || was_first || state.has_ready();
         match settlement {
             Settlement::Withdrawn | Settlement::NotSent => {
-                state.change_all(egress, &shares, |ledger, _| ledger.refund());
+                state.change_all(egress, shares, |ledger, _| ledger.refund());
             }
             _ => {
-                needs_turn |= state.charge_all(seat, &shares, lead, now, |ledger, limits| match settlement {
+                needs_turn |= state.charge_all(seat, shares, lead, now, |ledger, limits| match settlement {
                     Settlement::Unanswered => ledger.charge_unanswered(limits, now, now + limits.linger),
                     Settlement::Answered => {
                         ledger.charge(limits, now);
@@ -62,8 +61,8 @@ impl Scheduler {
                 self.ledger(service, &Whose::Own(egress), |ledger, _| ledger.stumble(now));
             }
             Settlement::Refused { named } => {
-                if state.refuse(egress, &shares, granted_at, named, spread, now) {
-                    self.recall(service, |state, flight| state.rests(flight.egress, now));
+                if state.refuse(egress, shares, granted_at, named, spread, now) {
+                    self.recall(service, |state, egress, _| state.rests(egress, now));
                 }
             }
             Settlement::Withdrawn | Settlement::Unanswered | Settlement::Answered => {}
@@ -78,7 +77,7 @@ impl Scheduler {
     fn settle_late(
         &mut self,
         service: ServiceId,
-        (egress, shares): (EgressId, &[SharedId]),
+        (egress, shares): (EgressId, ListId),
         settlement: Settlement,
         spread: f64,
         now: Instant,
@@ -94,7 +93,7 @@ impl Scheduler {
         if let Settlement::Refused { named } = settlement
             && state.refuse(egress, shares, Instant::ZERO, named, spread, now)
         {
-            self.recall(service, |state, flight| state.rests(flight.egress, now));
+            self.recall(service, |state, egress, _| state.rests(egress, now));
         }
         self.touch(service);
     }
@@ -102,8 +101,8 @@ impl Scheduler {
     pub(super) fn spent(&mut self, service: ServiceId, egress: EgressId, calls: u32, now: Instant) {
         self.meet(service, egress);
         let state = &mut self.services[service.0 as usize];
-        let shares = state.find(egress).map(|seat| Arc::clone(&seat.shares)).unwrap_or_default();
-        state.change_all(egress, &shares, |ledger, limits| {
+        let Some(shares) = state.find(egress).map(|seat| seat.shares) else { return };
+        state.change_all(egress, shares, |ledger, limits| {
             ledger.spend(limits, calls, now + limits.timeout + limits.linger, now);
         });
         self.touch(service);
@@ -153,19 +152,19 @@ impl Scheduler {
         let are_many = are_many.is_some();
         if self.services[service.0 as usize].breaker.silent(attempt, egress, are_many, now) {
             self.commands.push_back(Command::Down(service));
-            self.recall(service, |_, _| true);
+            self.recall(service, |_, _, _| true);
         }
     }
 
     /// Takes grants back that may still be held by their agents, each once: they were handed out ahead of their time, or
     /// are not wanted any more.
-    pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Service, &Flight) -> bool) {
+    pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Service, EgressId, JobId) -> bool) {
         let state = &self.services[service.0 as usize];
         for (_, attempt) in &state.overdue {
             let Some(flight) = self.flights.get_mut(*attempt) else { continue };
-            if !flight.is_recalled && concerns(state, flight) {
+            let (job, egress) = (flight.job, state.seats[flight.seat.0 as usize].egress);
+            if !flight.is_recalled && concerns(state, egress, job) {
                 flight.is_recalled = true;
-                let (job, egress) = (flight.job, flight.egress);
                 self.commands.push_back(Command::Recall { attempt: *attempt, job, egress });
             }
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::flow::{self, Arrival, Flow, Kind};
 use super::lineup::Place;
-use super::{Command, FlowKind, Scheduler, Standing, Step};
+use super::held::{Held, Standing};
+use super::{Command, FlowKind, Scheduler, Step};
 use crate::id::{AttemptId, FlowId, JobId, ServiceId};
 use crate::time::Instant;
 
@@ -57,9 +58,9 @@ impl Scheduler {
                 .iter()
                 .filter_map(|(_, attempt)| self.flights.get(*attempt))
                 .map(|flight| flight.job)
-                .filter(|job| steps.get(job).is_some_and(|(step, _)| step.flow == id))
+                .filter(|job| steps.get(job).is_some_and(|held| held.flow == id))
                 .collect();
-            self.recall(service, |_, flight| concerned.contains(&flight.job));
+            self.recall(service, |_, _, job| concerned.contains(&job));
         }
         self.touch(service);
     }
@@ -74,7 +75,7 @@ impl Scheduler {
         if step.not_before > now {
             let until = step.not_before.min(step.deadline);
             self.services[service.0 as usize].delayed.insert((until, step.job));
-            self.steps.insert(step.job, (step, Standing::Delayed(until)));
+            self.steps.insert(step.job, Held::new(&step, Standing::Delayed(until)));
         } else {
             self.line_up(step, now);
         }
@@ -92,30 +93,30 @@ impl Scheduler {
                 let until = step.avoid.map(|_| now + GRUDGE);
                 state.grudges.extend(until.map(|until| (until, step.job)));
                 self.stored += usize::from(step.is_stored && step.avoid.is_none());
-                self.steps.insert(step.job, (step, Standing::Waiting(until)));
+                self.steps.insert(step.job, Held::new(&step, until.map_or(Standing::Waiting, Standing::Avoiding)));
             }
             Arrival::Instead(left) => {
-                self.steps.insert(step.job, (step, Standing::Waiting(None)));
+                self.steps.insert(step.job, Held::new(&step, Standing::Waiting));
                 self.steps.remove(&left);
                 self.commands.push_back(Command::Leave(left));
             }
             Arrival::Left => self.commands.push_back(Command::Leave(step.job)),
             Arrival::Aside => {
-                self.steps.insert(step.job, (step, Standing::Aside));
+                self.steps.insert(step.job, Held::new(&step, Standing::Aside));
             }
         }
         self.show(step.flow, now);
     }
 
     pub(super) fn withdraw(&mut self, job: JobId, now: Instant) {
-        let Some((step, standing)) = self.steps.remove(&job) else { return };
+        let Some(held) = self.steps.remove(&job) else { return };
+        let step = held.step(job);
         let Some(flow) = self.flows.get_mut(&step.flow) else { return };
         let state = &mut self.services[flow.kind.service.0 as usize];
-        match standing {
-            Standing::Waiting(until) => {
-                if let Some(until) = until {
-                    state.grudges.remove(&(until, job));
-                }
+        match held.standing {
+            Standing::Waiting => self.unline(&step, now),
+            Standing::Avoiding(until) => {
+                state.grudges.remove(&(until, job));
                 self.unline(&step, now);
             }
             Standing::Aside => {
@@ -125,14 +126,14 @@ impl Scheduler {
             Standing::Delayed(until) => {
                 state.delayed.remove(&(until, job));
             }
-            Standing::Running(_) => {}
+            Standing::Running { .. } => {}
         }
     }
 
     /// Forgets a step that runs, unless another attempt than this runs for its job.
     pub(super) fn end_step(&mut self, job: JobId, attempt: AttemptId) {
         if let Entry::Occupied(entry) = self.steps.entry(job)
-            && entry.get().1 == Standing::Running(attempt)
+            && entry.get().running() == Some(attempt)
         {
             entry.remove();
         }
@@ -149,10 +150,11 @@ impl Scheduler {
 
     /// A step that waits does not avoid its egress any more.
     pub(super) fn forgive(&mut self, job: JobId, now: Instant) {
-        let Some((step, standing @ Standing::Waiting(_))) = self.steps.get_mut(&job) else { return };
-        let former = *step;
-        (step.avoid, step.is_stored, *standing) = (None, false, Standing::Waiting(None));
-        let step = *step;
+        let Some(held) = self.steps.get_mut(&job) else { return };
+        let (Standing::Waiting | Standing::Avoiding(_)) = held.standing else { return };
+        let former = held.step(job);
+        let step = Step { avoid: None, is_stored: false, ..former };
+        *held = Held::new(&step, Standing::Waiting);
         if let Some(flow) = self.flows.get_mut(&step.flow) {
             flow.remove(former.place(), former.avoid);
             // It was tried before, so it stays in memory.
@@ -169,7 +171,7 @@ impl Scheduler {
         for step in steps {
             // What is known here is counted already, wherever it stands.
             if let Entry::Vacant(entry) = self.steps.entry(step.job) {
-                entry.insert((step, Standing::Waiting(None)));
+                entry.insert(Held::new(&step, Standing::Waiting));
                 places.push(step.place());
             }
         }
@@ -178,7 +180,7 @@ impl Scheduler {
         state.waiting = (state.waiting + flow.waiting()).saturating_sub(waited);
         let service = flow.kind.service;
         for step in arrived {
-            if self.steps.get(&step.job).is_some_and(|(_, standing)| *standing == Standing::Aside) {
+            if self.steps.get(&step.job).is_some_and(|held| held.standing == Standing::Aside) {
                 self.steps.remove(&step.job);
                 self.line_up(step, now);
             }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::lane::Place as Spot;
-use super::service::SeatId;
+use super::shared::SharedId;
 use super::*;
 use crate::quota::{Quota, Terms};
 
@@ -297,8 +297,8 @@ fn a_blocked_network_waits_for_one_instant_and_wakes_no_more_than_it_can_feed() 
         let (_, egress, attempt) = granted[0];
         settle(&mut scheduler, attempt, egress, Settlement::Answered, at(second * 1_100 - 1_100));
         scheduler.tick(at(second * 1_100 - 1_099));
-        let lane = &scheduler.services[0].lanes[0];
-        let held = (0..200).filter(|n| matches!(lane.place_of(SeatId(*n)), Some(Spot::Held(..)))).count();
+        let seats = scheduler.services[0].seats.iter();
+        let held = seats.filter(|seat| matches!(seat.place, Some(Spot::Held(..)))).count();
         assert!(held >= 198, "{held} of 200 wait together");
         granted = grants(&mut scheduler, at(second * 1_100));
     }

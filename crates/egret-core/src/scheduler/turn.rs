@@ -1,13 +1,12 @@
 //! A turn of one service: waiting steps and seats with budget are brought together until either runs out.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::flights::Flight;
 use super::lane::Place;
 use super::lineup::Turn;
-use super::service::{Seat, SeatId, Service};
+use super::service::{SeatId, Service};
 use super::{Command, LONGEST_HOLD, Scheduler, Standing};
 use crate::id::{AgentId, AttemptId, JobId, ServiceId};
 use crate::ledger::Ready;
@@ -60,8 +59,8 @@ impl Scheduler {
         let lead = agent.map_or(Duration::ZERO, |agent| self.agents.get(agent).lead.get());
         match seat.ledger.ready_ahead(&state.rules.own, lead, now) {
             Ready::Now => state.lanes[lane].requeue(id),
-            Ready::At(at) => state.lanes[lane].place(id, Place::Parked(at)),
-            Ready::OnCompletion => state.lanes[lane].place(id, Place::Busy),
+            Ready::At(at) => state.lanes[lane].place(&mut state.seats, id, Place::Parked(at)),
+            Ready::OnCompletion => state.lanes[lane].place(&mut state.seats, id, Place::Busy),
         }
     }
 
@@ -121,8 +120,8 @@ impl Scheduler {
             if is_new {
                 home.services.push(service);
             }
-            if is_new || !state.lanes[lane].has(seat) {
-                state.lanes[lane].enter(seat);
+            if is_new || !state.lanes[lane].has(&state.seats, seat) {
+                state.lanes[lane].enter(&mut state.seats, seat);
                 // Other lanes look at it too, in their own time.
                 state.make_ready(seat);
                 return state.lanes[lane].last_ready();
@@ -150,32 +149,32 @@ impl Scheduler {
         let seat = &state.seats[id.0 as usize];
         let egress = seat.egress;
         let Some(agent) = self.agents.of(egress) else {
-            state.lanes[lane].place(id, Place::Out);
+            state.lanes[lane].place(&mut state.seats, id, Place::Out);
             return Served::Away;
         };
         if self.agents.is_barred(agent, service) {
             // It is looked at again when somebody else speaks for the egress.
-            state.lanes[lane].place(id, Place::Out);
+            state.lanes[lane].place(&mut state.seats, id, Place::Out);
             return Served::Away;
         }
         let account = self.agents.get_mut(agent);
         if account.credit == 0 {
             self.agents.starve(agent, service, egress);
-            state.lanes[lane].place(id, Place::Out);
+            state.lanes[lane].place(&mut state.seats, id, Place::Out);
             return Served::Away;
         }
         match state.outlook(seat, account.lead.get(), now) {
             (Ready::Now, _) => {}
             (ready, Some(shared)) => {
-                state.lanes[lane].hold(id, shared, ready);
+                state.lanes[lane].hold(&mut state.seats, id, shared, ready);
                 return Served::Away;
             }
             (Ready::At(at), None) => {
-                state.lanes[lane].place(id, Place::Parked(at));
+                state.lanes[lane].place(&mut state.seats, id, Place::Parked(at));
                 return Served::Away;
             }
             (Ready::OnCompletion, None) => {
-                state.lanes[lane].place(id, Place::Busy);
+                state.lanes[lane].place(&mut state.seats, id, Place::Busy);
                 return Served::Away;
             }
         }
@@ -193,10 +192,10 @@ impl Scheduler {
         let attempt = AttemptId { start: self.start, count: self.granted };
         let egress = self.services[service.0 as usize].seats[seat.0 as usize].egress;
         self.services[service.0 as usize].breaker.leaves(attempt);
-        if let Some((step, standing)) = self.steps.get_mut(&job) {
-            let former = std::mem::replace(standing, Standing::Running(attempt));
-            let step = *step;
-            if let Standing::Waiting(Some(until)) = former {
+        if let Some(held) = self.steps.get_mut(&job) {
+            let former = std::mem::replace(&mut held.standing, Standing::running(attempt));
+            let step = held.step(job);
+            if let Standing::Avoiding(until) = former {
                 self.services[service.0 as usize].grudges.remove(&(until, job));
             }
             self.unline(&step, now);
@@ -213,10 +212,11 @@ impl Scheduler {
             }
             let flight = self.flights.remove(attempt);
             self.services[service.0 as usize].clear_overdue(attempt, &self.flights);
-            let Some(Flight { job, egress, shares, .. }) = flight else { continue };
+            let Some(Flight { job, seat, shares, .. }) = flight else { continue };
             let state = &mut self.services[service.0 as usize];
+            let egress = state.seats[seat.0 as usize].egress;
             state.in_flight -= 1;
-            state.change_all(egress, &shares, |ledger, limits| ledger.charge(limits, now));
+            state.change_all(egress, shares, |ledger, limits| ledger.charge(limits, now));
             // That its agent is gone says nothing of the service.
             state.breaker.unsent(attempt);
             self.lost.insert(attempt, shares);
@@ -231,8 +231,8 @@ impl Scheduler {
     /// Steps whose back-off is over, and those that avoided an egress for long enough, wait like any other.
     fn end_backoffs(&mut self, service: ServiceId, now: Instant) {
         while let Some(job) = self.pop_due(service, now, |state| &mut state.delayed) {
-            if let Some((step, _)) = self.steps.remove(&job) {
-                self.line_up(step, now);
+            if let Some(held) = self.steps.remove(&job) {
+                self.line_up(held.step(job), now);
             }
         }
         while let Some(job) = self.pop_due(service, now, |state| &mut state.grudges) {
@@ -261,9 +261,8 @@ impl Scheduler {
         now: Instant,
     ) {
         let state = &mut self.services[service.0 as usize];
-        let Seat { egress, ref shares, .. } = state.seats[seat.0 as usize];
-        let shares = Arc::clone(shares);
-        state.reserve_all(seat, &shares, now);
+        let shares = state.seats[seat.0 as usize].shares;
+        state.reserve_all(seat, now);
         let own = &state.rules.own;
         let lost_at = now + LONGEST_HOLD + own.timeout + own.linger;
         state.in_flight += 1;
@@ -275,7 +274,7 @@ impl Scheduler {
         }
         self.flights.insert(
             attempt,
-            Flight { job, service, egress, seat, shares, granted_at: now, is_recalled: false },
+            Flight { job, service, seat, shares, granted_at: now, is_recalled: false },
         );
     }
 }
