@@ -140,7 +140,7 @@ fn perfect(windows: &[Window], latency: &RangeInclusive<Duration>, rng: &mut fas
         let next = |egress: &Vec<Duration>| {
             let free = |window: &Window| {
                 let live = egress.get(window.units as usize - 1);
-                live.map_or(Duration::ZERO, |answer| *answer + window.span)
+                live.map_or(Duration::ZERO, |answer| *answer + window.span())
             };
             windows.iter().map(free).max().unwrap_or_default()
         };

@@ -12,7 +12,7 @@ pub fn sends(limits: &Limits, until: Duration, mut took: impl FnMut() -> Duratio
     loop {
         let free = |window: &egret_core::quota::Window| {
             let full = ends.len().checked_sub(window.units as usize)?;
-            Some(ends[full] + window.span)
+            Some(ends[full] + window.span())
         };
         let spaced = sends.last().map(|last| *last + limits.spacing);
         let at = limits.windows.iter().filter_map(free).chain(spaced).max().unwrap_or_default();

@@ -288,7 +288,7 @@ impl Run<'_> {
         };
         let (at_agent, took) = (Some(at_agent), None);
         self.reported += u64::from(settlement == Settlement::Answered);
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
+        self.scheduler.handle(Event::Settle { attempt, settlement, at_agent, took }, now);
         if let Ended::GivenBack(_, Some(reset)) = ended {
             self.scheduler.handle(Event::Left { service, egress, calls: 0, reset }, now);
         }

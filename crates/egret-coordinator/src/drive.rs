@@ -617,11 +617,9 @@ impl Drive {
     fn take_back(&mut self, grant: &Grant, now: Instant) {
         let Attempt(job, _, start, count) = grant.attempt;
         let (job, attempt) = (JobId(job), AttemptId { start, count });
-        let found = (self.find_service(&grant.service), self.fleet.find(&grant.egress));
-        let (Some(service), Some(egress)) = found else { return };
         self.no_longer_running(job);
         let (settlement, at_agent, took) = (Settlement::Withdrawn, None, None);
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
+        self.scheduler.handle(Event::Settle { attempt, settlement, at_agent, took }, now);
         self.left_over.remove(&attempt);
         if let Some(step) = self.jobs.get(&job).map(Job::step) {
             self.ask_again(step, now);

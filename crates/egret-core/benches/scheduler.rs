@@ -35,7 +35,7 @@ struct Run {
     size: Size,
     scheduler: Scheduler,
     /// Ends of calls, to the millisecond.
-    flying: BinaryHeap<Reverse<(Instant, AttemptId, u32, u32)>>,
+    flying: BinaryHeap<Reverse<(Instant, AttemptId, ServiceId)>>,
     rng: fastrand::Rng,
     spent: Duration,
     granted: u64,
@@ -90,21 +90,22 @@ impl Run {
                 return now.since(START);
             };
             now = now.max(next);
-            let (mut ends, mut attempts) = (Vec::new(), Vec::new());
-            while let Some(Reverse((_, attempt, service, egress))) =
+            let mut ends = Vec::new();
+            while let Some(Reverse((_, attempt, service))) =
                 self.flying.peek().copied().filter(|flight| flight.0.0 <= now)
             {
                 self.flying.pop();
-                let (service, egress) = (ServiceId(service), EgressId(egress));
-                let (settlement, took) = (Settlement::Answered, Some(Duration::from_millis(100)));
-                attempts.push(attempt);
-                ends.push(Event::Settle { attempt, service, egress, settlement, at_agent: None, took });
+                ends.push((service, attempt));
             }
             let began = Wall::now();
-            let mut ends = ends.into_iter();
-            for attempts in attempts.chunks(32) {
-                self.scheduler.foresee(attempts);
-                ends.by_ref().take(attempts.len()).for_each(|end| self.scheduler.handle(end, now));
+            ends.sort_unstable();
+            for ends in ends.chunks(32) {
+                self.scheduler.foresee(ends.iter().map(|end| end.1));
+                for (_, attempt) in ends {
+                    let (settlement, took) = (Settlement::Answered, Some(Duration::from_millis(100)));
+                    let end = Event::Settle { attempt: *attempt, settlement, at_agent: None, took };
+                    self.scheduler.handle(end, now);
+                }
             }
             self.spent += began.elapsed();
             self.decide(now);
@@ -124,10 +125,10 @@ impl Run {
             self.most_at_once = self.most_at_once.max(commands.len());
             for command in commands.drain(..) {
                 match command {
-                    Command::Grant { attempt, service, egress, .. } => {
+                    Command::Grant { attempt, service, .. } => {
                         self.granted += 1;
                         let ends_at = now + Duration::from_millis(self.rng.u64(50..250));
-                        self.flying.push(Reverse((ends_at, attempt, service.0, egress.0)));
+                        self.flying.push(Reverse((ends_at, attempt, service)));
                     }
                     Command::Load { flow, after, most } => self.load(flow, after, most, now),
                     other => panic!("nothing is lost, late or down here: {other:?}"),

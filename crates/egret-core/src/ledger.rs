@@ -346,7 +346,7 @@ impl Aside {
 impl Limits {
     /// The most calls that these windows let through in `span`; `None` if there are none.
     pub fn most_in(&self, span: Duration) -> Option<u32> {
-        snapshot::most_in(self.windows.iter().map(|window| (window.units, window.span)), span)
+        snapshot::most_in(self.windows.iter().map(|window| (window.units, window.span())), span)
     }
 }
 

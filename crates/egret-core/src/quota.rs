@@ -60,9 +60,7 @@ pub enum Counting {
 pub struct Window {
     /// Live calls allowed.
     pub units: u32,
-    /// How long a call stays live after its answer, inflated, whole microseconds.
-    pub span: Duration,
-    /// The same in microseconds: the form that decisions are made with.
+    /// How long a call stays live after its answer, inflated, in microseconds.
     pub(crate) span_us: u64,
     /// Times are kept in units of this many microseconds, as a power of two.
     pub(crate) shift: u8,
@@ -244,15 +242,14 @@ impl Window {
         let shift = (u64::BITS - (reach / SPAN_TICKS).leading_zeros()) as u8;
         let group = units.div_ceil(GROUPS - 1).clamp(1, u32::from(u16::MAX)) as u16;
         let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            units,
-            span,
-            span_us,
-            shift,
-            group,
-            near_us: span_us / u64::from(GROUPS - 1),
-            horizon_us: reach,
-        }
+        Self { units, span_us, shift, group, near_us: span_us / u64::from(GROUPS - 1), horizon_us: reach }
+    }
+}
+
+impl Window {
+    /// How long a call stays live after its answer, inflated, whole microseconds.
+    pub const fn span(&self) -> Duration {
+        Duration::from_micros(self.span_us)
     }
 }
 

@@ -33,6 +33,7 @@ mod sorted;
 mod steps;
 mod timers;
 mod turn;
+mod waits;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -107,8 +108,9 @@ pub struct Scheduler {
     agents: Agents,
     steps: RowMap<JobId, Held>,
     flights: Flights,
-    /// Attempts that were given up and may still be heard of, with the shared budgets that they were charged to.
-    lost: BTreeMap<AttemptId, ListId>,
+    /// Attempts that were given up and may still be heard of, with the service, the seat and the shared budgets that
+    /// they were charged to.
+    lost: BTreeMap<AttemptId, (ServiceId, SeatId, ListId)>,
     /// Services that something happened to, each once.
     touched: Vec<ServiceId>,
     timers: Timers,
@@ -165,8 +167,8 @@ impl Scheduler {
             Event::Loaded { flow, steps, through } => self.loaded(flow, steps, through, now),
             Event::Gone(flow) => self.gone(flow),
             Event::Withdraw(job) => self.withdraw(job, now),
-            Event::Settle { attempt, service, egress, settlement, at_agent, took } => {
-                self.settle(attempt, service, egress, settlement, (at_agent, took), now);
+            Event::Settle { attempt, settlement, at_agent, took } => {
+                self.settle(attempt, settlement, (at_agent, took), now);
             }
             Event::EgressUp { egress, agent, address, tags } => self.egress_up(egress, agent, address, tags),
             Event::Moved { from, to, unnoticed } => self.moved(from, to, unnoticed, now),
@@ -284,7 +286,8 @@ impl Scheduler {
 
     /// The egress that an attempt in flight left from.
     pub fn left_from(&self, attempt: AttemptId) -> Option<EgressId> {
-        let of = |flight: &Flight| self.services[flight.service.0 as usize].seats[flight.seat.0 as usize].egress;
+        let of =
+            |flight: &Flight| self.services[flight.service.0 as usize].seats[flight.seat.0 as usize].egress;
         self.flights.get(attempt).map(of)
     }
 

@@ -132,7 +132,7 @@ impl Books {
         for Flying { key, sent_at, .. } in std::mem::take(&mut self.flying).into_values() {
             let Some(gate) = self.gates.get_mut(&key) else { continue };
             let limits = gate.limits();
-            let shortest = limits.windows.iter().map(|window| window.span).min().unwrap_or_default();
+            let shortest = limits.windows.iter().map(|window| window.span()).min().unwrap_or_default();
             // Whose end could not be written may be long over; a log tells only so many spans apart.
             let latest = (sent_at + limits.timeout + limits.linger).max(now.before(shortest * FAR_SPANS));
             gate.ledger.charge_unanswered(&limits, now.min(latest), latest);

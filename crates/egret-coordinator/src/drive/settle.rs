@@ -23,9 +23,11 @@ const ACCIDENTS: u32 = 1;
 
 impl Drive {
     /// Takes the results of one frame.
-    pub(super) fn settle(&mut self, agent: AgentId, results: Vec<Judged>, now: Instant) {
+    pub(super) fn settle(&mut self, agent: AgentId, mut results: Vec<Judged>, now: Instant) {
         let mut safe = Vec::new();
-        self.scheduler.foresee(&results.iter().map(|judged| name(judged).1).collect::<Vec<_>>());
+        // What one service needs is at hand for all of its results.
+        results.sort_by(|one, other| one.report.service.cmp(&other.report.service));
+        self.scheduler.foresee(results.iter().map(|judged| name(judged).1));
         for judged in results {
             let attempt = judged.report.attempt;
             let waits_for_commit = self.settle_one(agent, judged, now);
@@ -80,7 +82,7 @@ impl Drive {
         let Report { held_ms, took_ms, since_ms, ready_in_ms, .. } = judged.report;
         let at_agent = Some(Duration::from_millis(held_ms.saturating_add(took_ms).saturating_add(since_ms)));
         let took = Some(Duration::from_millis(took_ms)).filter(|_| settlement != Settlement::Withdrawn);
-        self.scheduler.handle(Event::Settle { attempt, service, egress, settlement, at_agent, took }, now);
+        self.scheduler.handle(Event::Settle { attempt, settlement, at_agent, took }, now);
         // What it says of times counts from the answer, which may have waited for a new session.
         let since = Duration::from_millis(since_ms);
         if let Some((units, reset)) = judged.left.map(|(units, reset)| (units, reset.saturating_sub(since))) {

@@ -256,7 +256,10 @@ impl Drive {
                 });
                 let whose = Whose::Shared(scope, key);
                 if let Some(snapshot) = kept {
-                    self.scheduler.handle(Event::Remember { service, whose: whose.clone(), snapshot }, now);
+                    self.scheduler.handle(
+                        Event::Remember { service, whose: whose.clone(), snapshot: Box::new(snapshot) },
+                        now,
+                    );
                 }
                 if let Some(then) = then.filter(|_| !gap.is_zero()) {
                     let calls = if gap == Duration::MAX { then } else { then.min(alone) };
@@ -273,7 +276,7 @@ impl Drive {
             NewEgress::Ramp => {
                 let half = |window: &Window| LogSnapshot {
                     units: window.units,
-                    span: window.span,
+                    span: window.span(),
                     groups: vec![(0, window.units.div_ceil(2))],
                 };
                 let logs = self.scheduler.rules(service).own.windows.iter().map(half).collect();
@@ -295,7 +298,7 @@ impl Drive {
     ) {
         if snapshot != Snapshot::default() {
             let whose = Whose::Own(egress);
-            self.scheduler.handle(Event::Remember { service, whose, snapshot }, now);
+            self.scheduler.handle(Event::Remember { service, whose, snapshot: Box::new(snapshot) }, now);
             self.dirty.insert((service, egress));
         }
     }

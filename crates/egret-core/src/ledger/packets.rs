@@ -17,7 +17,7 @@ impl Limits {
         let late = self.timeout + self.linger;
         let window = |window: &Window| {
             let units = packets(window, of);
-            let cycle = part(window.span + takes, u64::from(units) * u64::from(of), window.units);
+            let cycle = part(window.span() + takes, u64::from(units) * u64::from(of), window.units);
             Window::new(units, cycle.saturating_sub(takes), late)
         };
         // Concurrency is kept as the distance that it puts between sends.
@@ -99,8 +99,8 @@ fn nearly_free(
 ) -> Group {
     let spent = live.iter().map(|group| group.count).sum::<u32>().min(window.units);
     let missing = u64::from(of - window.units) + u64::from(spent);
-    let free_at = now + part(window.span + takes, missing, window.units);
-    Group { at: free_at.before(wide.span), count: 1 }
+    let free_at = now + part(window.span() + takes, missing, window.units);
+    Group { at: free_at.before(wide.span()), count: 1 }
 }
 
 /// Groups of calls as groups of packets; what is left over of one counts with the next.

@@ -104,7 +104,7 @@ impl Ledger {
             let calls = self.calls(window, index, now);
             let groups = sampled(&calls, &[], window).into_iter();
             let groups = groups.map(|group| (age(group.at, now), group.count)).collect();
-            LogSnapshot { units: window.units, span: window.span, groups }
+            LogSnapshot { units: window.units, span: window.span(), groups }
         };
         let logs = limits.windows.iter().enumerate().map(log).collect();
         let rest = self.rest().map(|rest| (millis_up(rest.until.since(now)), rest.refusals));
@@ -163,7 +163,7 @@ impl Ledger {
     fn calls(&self, window: &Window, index: usize, now: Instant) -> Vec<Group> {
         let Some(log) = self.log(window, index, now) else { return Vec::new() };
         let mut groups: Vec<Group> =
-            log.groups(now).skip_while(|group| group.at + window.span <= now).collect();
+            log.groups(now).skip_while(|group| group.at + window.span() <= now).collect();
         groups.reverse();
         groups
     }
@@ -186,12 +186,12 @@ impl LogSnapshot {
             .collect();
         // Whoever kept them is not trusted to have kept the order.
         calls.sort_by_key(|group| std::cmp::Reverse(group.at));
-        if self.span < window.span {
+        if self.span < window.span() {
             let end = calls.last().map_or(now, |oldest| oldest.at).min(now.before(taken + self.span));
             // Which quotas held before is not known either.
             calls.push(Group { at: end, count: window.units });
         }
-        calls.retain(|group| group.at + window.span > now && group.count > 0);
+        calls.retain(|group| group.at + window.span() > now && group.count > 0);
         calls
     }
 }
@@ -206,8 +206,8 @@ pub(super) fn most_in(windows: impl Iterator<Item = (u32, Duration)>, span: Dura
 
 /// The log that says most about a window: of the same span, else the shortest that reaches as far back, else the longest.
 fn nearest<'a>(logs: &'a [LogSnapshot], window: &Window) -> Option<&'a LogSnapshot> {
-    let same = logs.iter().find(|log| log.span == window.span && log.units == window.units);
-    let reaching = || logs.iter().filter(|log| log.span >= window.span).min_by_key(|log| log.span);
+    let same = logs.iter().find(|log| log.span == window.span() && log.units == window.units);
+    let reaching = || logs.iter().filter(|log| log.span >= window.span()).min_by_key(|log| log.span);
     same.or_else(reaching).or_else(|| logs.iter().max_by_key(|log| log.span))
 }
 

@@ -217,7 +217,7 @@ fn a_long_log_fits_into_32_groups_that_are_never_older_than_their_members() {
     let snapshot = ledger.snapshot(&limits, now);
     assert!(snapshot.logs[0].groups.len() <= 32, "{}", snapshot.logs[0].groups.len());
     assert_eq!(snapshot.logs[0].groups.iter().map(|group| group.1).sum::<u32>(), 10_000);
-    let exact = at(0) + limits.windows[0].span;
+    let exact = at(0) + limits.windows[0].span();
     let coarse = when(&ledger, &limits, now).expect("nothing is in flight");
     // 10,000 / 31, rounded up, are 323 in a group.
     assert!(coarse >= exact && coarse.since(exact) <= Duration::from_secs(323), "{exact:?} {coarse:?}");

@@ -114,10 +114,6 @@ pub enum Event {
     Settle {
         /// Which one.
         attempt: AttemptId,
-        /// The service it asked, for an attempt that is not known any more.
-        service: ServiceId,
-        /// The egress it left from, likewise.
-        egress: EgressId,
         /// How it ended.
         settlement: Settlement,
         /// How long the agent had it: held, asking, and waiting to report. The rest of the time it was on its way.
@@ -184,7 +180,7 @@ pub enum Event {
         /// Whose ledger it concerns.
         whose: Whose,
         /// What they know.
-        snapshot: Snapshot,
+        snapshot: Box<Snapshot>,
     },
     /// Calls that others have made from an egress, as of now: they count towards all that it shares.
     Spent {

@@ -2,7 +2,7 @@
 //!
 //! Those of this start are numbered as they are granted, and most end soon: they stand in a row by their number, and
 //! finding one costs one look at memory. Behind one that takes its time the row would grow for as long as a call may
-//! last, so the oldest are moved to a table when more than half of it is empty; those of earlier starts are there too.
+//! last, so the oldest are moved to a table when more than three of four places are empty; those of earlier starts are there too.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,9 @@ pub(super) struct Flight {
     pub(super) is_recalled: bool,
 }
 
-/// Empty places of the row besides as many as are taken.
+/// Empty places of the row for each that is taken, and besides: an empty one costs 32 bytes, moving one that is taken a
+/// look at the table then and another when it ends.
+const SPARE: usize = 3;
 const EMPTY: usize = 1_024;
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Flights {
 
     /// Takes places out of the row that are empty, or in front of too many that are.
     fn shorten(&mut self) {
-        let is_long = |flights: &Self| flights.row.len() > 2 * flights.len + EMPTY;
+        let is_long = |flights: &Self| flights.row.len() > (1 + SPARE) * flights.len + EMPTY;
         while self.row.front().is_some_and(Option::is_none) || is_long(self) {
             if let Some(flight) = self.row.pop_front().flatten() {
                 self.table.insert(AttemptId { start: self.start, count: self.first }, flight);
@@ -110,7 +112,7 @@ mod tests {
             job: JobId(job),
             service: ServiceId(0),
             seat: SeatId(0),
-            shares: ListId(0),
+            shares: ListId::default(),
             granted_at: Instant::ZERO,
             is_recalled: false,
         }
@@ -159,7 +161,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(flights.len(), naive.len());
-                prop_assert!(flights.row.len() <= 2 * naive.len() + EMPTY);
+                prop_assert!(flights.row.len() <= (1 + SPARE) * naive.len() + EMPTY);
                 for (attempt, job) in &naive {
                     prop_assert_eq!(flights.get(*attempt).map(|flight| flight.job.0), Some(*job));
                     prop_assert_eq!(flights.get_mut(*attempt).map(|flight| flight.job.0), Some(*job));

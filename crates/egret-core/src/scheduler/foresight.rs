@@ -15,11 +15,12 @@ const AT_ONCE: usize = 32;
 impl Scheduler {
     /// Reads what the ends of these attempts are about to change. Decides and changes nothing: it is for speed alone, when
     /// several ends are at hand.
-    pub fn foresee(&self, attempts: &[AttemptId]) {
-        for attempts in attempts.chunks(AT_ONCE) {
+    pub fn foresee(&self, attempts: impl Iterator<Item = AttemptId>) {
+        let mut attempts = attempts.peekable();
+        while attempts.peek().is_some() {
             let mut flights = [None; AT_ONCE];
-            for (flight, attempt) in flights.iter_mut().zip(attempts) {
-                *flight = self.flights.get(*attempt).map(|flight| (flight.service, flight.seat, flight.job));
+            for (flight, attempt) in flights.iter_mut().zip(&mut attempts) {
+                *flight = self.flights.get(attempt).map(|flight| (flight.service, flight.seat, flight.job));
             }
             let mut seen = 0;
             for (service, seat, job) in flights.iter().flatten() {

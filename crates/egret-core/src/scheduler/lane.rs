@@ -5,13 +5,13 @@
 //! order they came, and the whole of it waits for one instant. When that has come they are let out one at a time, for
 //! as long as there is something to spend: 256 addresses do not wake up for one unit.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::lineup::Lineup;
 use super::selector::Selector;
 use super::service::{Seat, SeatId};
 use super::shared::SharedId;
+use super::waits::Waits;
 use crate::ledger::Ready;
 use crate::time::Instant;
 
@@ -71,7 +71,7 @@ pub(super) struct Lane {
     /// Groups that may let seats out.
     open: VecDeque<SharedId>,
     /// By instant. Entries are left when who they name goes elsewhere, and passed over later: at most as many as hold.
-    parked: BinaryHeap<Reverse<(Instant, Parked)>>,
+    parked: Waits<(Instant, Parked)>,
     /// Entries of it that hold.
     holding: usize,
 }
@@ -96,7 +96,7 @@ impl Lane {
             ready: Vec::new(),
             groups: BTreeMap::new(),
             open: VecDeque::new(),
-            parked: BinaryHeap::new(),
+            parked: Waits::default(),
             holding: 0,
         }
     }
@@ -174,10 +174,10 @@ impl Lane {
 
     fn park(&mut self, seats: &[Seat], until: Instant, who: Parked) {
         self.holding += 1;
-        self.parked.push(Reverse((until, who)));
+        self.parked.push((until, who));
         if self.parked.len() > 2 * self.holding + LEFT {
             let mut parked = std::mem::take(&mut self.parked);
-            parked.retain(|entry| self.holds(seats, entry.0));
+            parked.retain(|entry| self.holds(seats, *entry));
             self.parked = parked;
         }
     }
@@ -229,7 +229,7 @@ impl Lane {
     /// A turn begins: whatever waited for an instant until now is to be looked at.
     pub(super) fn unpark(&mut self, seats: &mut [Seat], now: Instant) {
         self.is_spent = false;
-        while let Some(Reverse(entry)) = self.parked.peek().copied() {
+        while let Some(entry) = self.parked.first() {
             if self.holds(seats, entry) {
                 if entry.0 > now {
                     return;
@@ -292,7 +292,7 @@ impl Lane {
 
     /// When a seat or a shared budget is to be looked at by time alone.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        self.parked.peek().map(|entry| entry.0.0)
+        self.parked.first().map(|entry| entry.0)
     }
 
     #[cfg(test)]
@@ -304,7 +304,7 @@ impl Lane {
     #[cfg(test)]
     pub(super) fn check_places(&self, seats: &[Seat]) {
         let parked = |who, place| match place {
-            Place::Parked(until) => self.parked.iter().filter(|entry| entry.0 == (until, who)).count() >= 1,
+            Place::Parked(until) => self.parked.iter().filter(|entry| **entry == (until, who)).count() >= 1,
             _ => true,
         };
         let ids = (0..).zip(seats).map(|(n, _)| SeatId(n));

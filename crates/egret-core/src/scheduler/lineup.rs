@@ -74,6 +74,8 @@ struct TenantTurn {
 #[derive(Debug, Default)]
 pub(super) struct Lineup {
     classes: [Line; 3],
+    /// Tenants with steps, in all classes.
+    active: usize,
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +134,7 @@ impl Turns {
 
 impl Lineup {
     pub(super) fn is_empty(&self) -> bool {
-        self.classes.iter().all(|line| line.active.is_empty())
+        self.active == 0
     }
 
     /// The head of a source is another one now, or none.
@@ -154,9 +156,11 @@ impl Lineup {
         match (waited, !heads.is_empty()) {
             (false, true) => {
                 line.active.insert((turns.join(class, tenant), tenant));
+                self.active += 1;
             }
             (true, false) => {
                 line.active.remove(&(turns.leave(class, tenant), tenant));
+                self.active -= 1;
             }
             _ => {}
         }

@@ -67,7 +67,8 @@ impl Breaker {
 
     /// An answer came, be it a refusal. True: that ends an outage.
     pub(super) fn answered(&mut self) -> bool {
-        std::mem::take(self).open.is_some()
+        // Nearly always there is nothing to forget.
+        self.streak > 0 && std::mem::take(self).open.is_some()
     }
 
     /// A call came back unsent: another one may be the trial.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Map;
@@ -43,8 +42,11 @@ pub(super) struct Seat {
 }
 
 /// A list of shared budgets at a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListId(pub(super) u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ListId {
+    first: u32,
+    len: u16,
+}
 
 /// How good a choice a seat is among others that may send: less is better, the first field first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,9 +84,9 @@ pub(super) struct Service {
     by_egress: Map<EgressId, SeatId>,
     pub(super) shared: Vec<Shared>,
     by_key: BTreeMap<(usize, ScopeKey), SharedId>,
-    /// What seats share, or shared once, each list once: every call keeps the number of one.
-    lists: Vec<Arc<[SharedId]>>,
-    by_list: BTreeMap<Arc<[SharedId]>, ListId>,
+    /// What seats share, or shared once, each list once and one behind the other: every call keeps where one is.
+    lists: Vec<SharedId>,
+    by_list: BTreeMap<Box<[SharedId]>, ListId>,
     /// Attempts by the instant from which they count as lost; that is always the same time after the grant. The first is
     /// under way, those behind it may have ended.
     pub(super) overdue: VecDeque<(Instant, AttemptId)>,
@@ -95,10 +97,14 @@ pub(super) struct Service {
     shed_from: usize,
 }
 
+fn list(lists: &[SharedId], ListId { first, len }: ListId) -> &[SharedId] {
+    &lists[first as usize..][..usize::from(len)]
+}
+
 impl Service {
     pub(super) fn new(rules: Rules) -> Self {
-        let rate = |window: &Window| f64::from(window.units) / window.span.as_secs_f64();
-        let long = rules.own.windows.iter().enumerate().filter(|(_, window)| window.span >= LONG);
+        let rate = |window: &Window| f64::from(window.units) / window.span().as_secs_f64();
+        let long = rules.own.windows.iter().enumerate().filter(|(_, window)| window.span() >= LONG);
         let long = long.min_by(|a, b| rate(a.1).total_cmp(&rate(b.1))).map(|(index, _)| index);
         Self {
             rules,
@@ -182,17 +188,19 @@ impl Service {
 
     fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> ListId {
         let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
-        let shares: Arc<[SharedId]> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
-        let next = ListId(u32::try_from(self.lists.len()).unwrap_or(u32::MAX));
-        let id = *self.by_list.entry(Arc::clone(&shares)).or_insert(next);
-        if id == next {
-            self.lists.push(shares);
+        let shares: Box<[SharedId]> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
+        if let Some(known) = self.by_list.get(&shares) {
+            return *known;
         }
+        let first = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
+        let id = ListId { first, len: u16::try_from(shares.len()).unwrap_or(u16::MAX) };
+        self.lists.extend(shares.iter());
+        self.by_list.insert(shares, id);
         id
     }
 
     fn list(&self, id: ListId) -> &[SharedId] {
-        &self.lists[id.0 as usize]
+        list(&self.lists, id)
     }
 
     /// The shared budgets of whoever lives there, as far as they have come up.
@@ -250,7 +258,7 @@ impl Service {
                 (seat.ledger.used(&self.rules.own, index, now), self.rules.own.windows[index].units);
             seat.merit.fill = (u64::from(used) * PARTS / u64::from(units.max(1))).min(PARTS) as u8;
         }
-        for id in self.lists[seat.shares.0 as usize].iter() {
+        for id in list(&self.lists, seat.shares) {
             let shared = &mut self.shared[id.0 as usize];
             shared.ledger.reserve(&self.rules.wide[shared.rule].1, now);
         }
@@ -285,7 +293,7 @@ impl Service {
         let Some(until) = ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
             return false;
         };
-        for id in self.lists[shares.0 as usize].iter() {
+        for id in list(&self.lists, shares) {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
                 let rested = shared.rests(now);
@@ -405,7 +413,8 @@ impl Service {
     /// Whether calls from an egress wait for the end of a rest, its own or its network's.
     pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
         let own = |seat: &Seat| seat.ledger.rest().is_some_and(|rest| rest.until > now);
-        let shared = |seat: &Seat| self.list(seat.shares).iter().any(|id| self.shared[id.0 as usize].rests(now));
+        let shared =
+            |seat: &Seat| self.list(seat.shares).iter().any(|id| self.shared[id.0 as usize].rests(now));
         self.find(egress).is_some_and(|seat| own(seat) || shared(seat))
     }
 

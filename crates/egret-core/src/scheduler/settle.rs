@@ -12,16 +12,14 @@ impl Scheduler {
     pub(super) fn settle(
         &mut self,
         attempt: AttemptId,
-        service: ServiceId,
-        egress: EgressId,
         settlement: Settlement,
         (at_agent, took): (Option<Duration>, Option<Duration>),
         now: Instant,
     ) {
         let spread = self.rng.f64();
         let Some(flight) = self.flights.remove(attempt) else {
-            if let Some(shares) = self.lost.remove(&attempt) {
-                self.settle_late(service, (egress, shares), settlement, spread, now);
+            if let Some((service, seat, shares)) = self.lost.remove(&attempt) {
+                self.settle_late(service, (seat, shares), settlement, spread, now);
             }
             return;
         };
@@ -77,7 +75,7 @@ impl Scheduler {
     fn settle_late(
         &mut self,
         service: ServiceId,
-        (egress, shares): (EgressId, ListId),
+        (seat, shares): (SeatId, ListId),
         settlement: Settlement,
         spread: f64,
         now: Instant,
@@ -85,8 +83,8 @@ impl Scheduler {
         if matches!(settlement, Settlement::NotSent | Settlement::Withdrawn) {
             return;
         }
-        self.meet(service, egress);
         let state = &mut self.services[service.0 as usize];
+        let egress = state.seats[seat.0 as usize].egress;
         let linger =
             if settlement == Settlement::Unanswered { state.rules.own.linger } else { Duration::ZERO };
         state.change_all(egress, shares, |ledger, limits| ledger.spend(limits, 1, now + linger, now));
@@ -158,7 +156,11 @@ impl Scheduler {
 
     /// Takes grants back that may still be held by their agents, each once: they were handed out ahead of their time, or
     /// are not wanted any more.
-    pub(super) fn recall(&mut self, service: ServiceId, concerns: impl Fn(&Service, EgressId, JobId) -> bool) {
+    pub(super) fn recall(
+        &mut self,
+        service: ServiceId,
+        concerns: impl Fn(&Service, EgressId, JobId) -> bool,
+    ) {
         let state = &self.services[service.0 as usize];
         for (_, attempt) in &state.overdue {
             let Some(flight) = self.flights.get_mut(*attempt) else { continue };

@@ -16,10 +16,6 @@ impl<T: Ord> Sorted<T> {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn first(&self) -> Option<&T> {
         self.0.front()
     }
@@ -83,7 +79,6 @@ mod tests {
                 prop_assert!(sorted.iter().eq(&tree) && sorted.len() == tree.len());
                 prop_assert_eq!((sorted.first(), sorted.last()), (tree.first(), tree.last()));
                 prop_assert_eq!(sorted.before(&item), tree.range(..item).count());
-                prop_assert_eq!(sorted.is_empty(), tree.is_empty());
             }
         }
     }

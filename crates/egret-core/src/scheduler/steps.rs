@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::flow::{self, Arrival, Flow, Kind};
-use super::lineup::Place;
 use super::held::{Held, Standing};
+use super::lineup::Place;
 use super::{Command, FlowKind, Scheduler, Step};
 use crate::id::{AttemptId, FlowId, JobId, ServiceId};
 use crate::time::Instant;
@@ -93,7 +93,8 @@ impl Scheduler {
                 let until = step.avoid.map(|_| now + GRUDGE);
                 state.grudges.extend(until.map(|until| (until, step.job)));
                 self.stored += usize::from(step.is_stored && step.avoid.is_none());
-                self.steps.insert(step.job, Held::new(&step, until.map_or(Standing::Waiting, Standing::Avoiding)));
+                self.steps
+                    .insert(step.job, Held::new(&step, until.map_or(Standing::Waiting, Standing::Avoiding)));
             }
             Arrival::Instead(left) => {
                 self.steps.insert(step.job, Held::new(&step, Standing::Waiting));

@@ -219,7 +219,7 @@ impl Scheduler {
             state.change_all(egress, shares, |ledger, limits| ledger.charge(limits, now));
             // That its agent is gone says nothing of the service.
             state.breaker.unsent(attempt);
-            self.lost.insert(attempt, shares);
+            self.lost.insert(attempt, (service, seat, shares));
             while self.lost.len() > MOST_LOST {
                 self.lost.pop_first();
             }
@@ -272,9 +272,7 @@ impl Scheduler {
             let flights = &self.flights;
             state.overdue.retain(|entry| entry.1 == attempt || flights.has(entry.1));
         }
-        self.flights.insert(
-            attempt,
-            Flight { job, service, seat, shares, granted_at: now, is_recalled: false },
-        );
+        self.flights
+            .insert(attempt, Flight { job, service, seat, shares, granted_at: now, is_recalled: false });
     }
 }

@@ -160,7 +160,7 @@ impl History {
     /// Whether the remote has room for one more at `at`, by the list of calls.
     fn has_room(&self, calls: &[Call], at: u64) -> bool {
         let over = |call: &Call, span: Duration| self.latest(*call) + span.as_micros() as u64 <= at;
-        let live = |window: &Window| calls.iter().filter(|call| !over(call, window.span)).count();
+        let live = |window: &Window| calls.iter().filter(|call| !over(call, window.span())).count();
         self.limits.windows.iter().all(|window| live(window) < window.units as usize)
     }
 }

@@ -485,7 +485,7 @@ async fn what_an_agent_has_counted_elsewhere_is_joined_for_an_egress_that_is_kno
     assert_eq!((welcomed.egresses.len(), stage.used()), (1, 0));
     stage.drive.leave(AgentId(1), 1, stage.now);
     let window = stage.drive.scheduler.rules(W).own.windows[0];
-    let span_us = u64::try_from(window.span.as_micros()).unwrap();
+    let span_us = u64::try_from(window.span().as_micros()).unwrap();
     let log = LogState { units: window.units, span_us, groups: vec![(1_000, 3)] };
     let _f = stage.join_with(2, 2, (ADDRESS, None), vec![counted(log)]);
     assert_eq!(stage.used(), 3);

@@ -52,22 +52,22 @@ fn scheduler(egresses: u32) -> Scheduler {
 
 /// Calls of each service, and when the last of them was answered.
 fn run(mut scheduler: Scheduler) -> BTreeMap<ServiceId, (u64, Instant)> {
-    let mut flying: Vec<(Instant, AttemptId, ServiceId, EgressId)> = Vec::new();
+    let mut flying: Vec<(Instant, AttemptId)> = Vec::new();
     let (mut ends, mut now) = (BTreeMap::new(), START);
     loop {
         scheduler.tick(now);
         while let Some(command) = scheduler.next_command() {
-            let Command::Grant { attempt, service, egress, .. } = command else { panic!("{command:?}") };
-            flying.push((now + TAKES, attempt, service, egress));
+            let Command::Grant { attempt, service, .. } = command else { panic!("{command:?}") };
+            flying.push((now + TAKES, attempt));
             let (calls, end) = ends.entry(service).or_insert((0, START));
             (*calls, *end) = (*calls + 1, now + TAKES);
         }
         let landing = flying.iter().map(|flight| flight.0).min();
         let Some(next) = [landing, scheduler.wake_at()].into_iter().flatten().min() else { return ends };
         now = next;
-        for (_, attempt, service, egress) in flying.extract_if(.., |flight| flight.0 <= now) {
+        for (_, attempt) in flying.extract_if(.., |flight| flight.0 <= now) {
             let (settlement, at_agent, took) = (Settlement::Answered, None, Some(TAKES));
-            let settle = Event::Settle { attempt, service, egress, settlement, at_agent, took };
+            let settle = Event::Settle { attempt, settlement, at_agent, took };
             scheduler.handle(settle, now);
         }
     }

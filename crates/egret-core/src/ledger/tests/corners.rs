@@ -6,7 +6,7 @@ const DAY: u64 = 86_400_000;
 
 fn told(limits: &Limits, groups: &[(i64, u32)]) -> Snapshot {
     let window = limits.windows[0];
-    let log = LogSnapshot { units: window.units, span: window.span, groups: groups.to_vec() };
+    let log = LogSnapshot { units: window.units, span: window.span(), groups: groups.to_vec() };
     Snapshot { logs: vec![log], ..Snapshot::default() }
 }
 
@@ -35,7 +35,7 @@ fn calls_half_a_span_apart_do_not_share_a_group() {
 #[test]
 fn hostile_ages_are_clamped_sorted_and_emptied() {
     let limits = sliding(&[(3, 1_000)]);
-    let latest = at(0) + limits.timeout + limits.linger + limits.windows[0].span + Duration::from_micros(8);
+    let latest = at(0) + limits.timeout + limits.linger + limits.windows[0].span() + Duration::from_micros(8);
     let mut ledger = Ledger::default();
     ledger.merge(&limits, &told(&limits, &[(i64::MIN, 3)]), at(0));
     assert!(when(&ledger, &limits, at(0)).is_some_and(|then| then <= latest));
@@ -62,8 +62,8 @@ fn what_a_shorter_window_forgot_is_as_young_as_the_checkpoint_allows() {
     let mut restored = Ledger::default();
     restored.merge(&long, &snapshot, at(20_000));
     let all_back = restored.resets_at(&long, 0, at(20_000));
-    assert!(all_back <= at(0) + long.windows[0].span + Duration::from_millis(20), "{all_back:?}");
-    let last = (at(0) + long.windows[0].span).before(Duration::from_millis(500));
+    assert!(all_back <= at(0) + long.windows[0].span() + Duration::from_millis(20), "{all_back:?}");
+    let last = (at(0) + long.windows[0].span()).before(Duration::from_millis(500));
     let left = restored.used(&long, 0, last);
     assert!(left <= 8, "{left}: 60 unknown ones were a second older than the five (in groups of four)");
 }
@@ -101,13 +101,13 @@ fn what_is_spent_ahead_is_spent_no_further_ahead_than_it_can_count() {
     ledger.spend(&limits, 1, at(1_000_000), at(0));
     assert!(
         when(&ledger, &limits, at(0))
-            .is_some_and(|then| then <= at(3_000) + limits.windows[0].span + Duration::from_micros(8))
+            .is_some_and(|then| then <= at(3_000) + limits.windows[0].span() + Duration::from_micros(8))
     );
     let mut ledger = Ledger::default();
     ledger.reserve(&limits, at(0));
     ledger.charge_unanswered(&limits, at(10), at(0));
     assert!(
-        when(&ledger, &limits, at(10)) >= Some(at(10) + limits.windows[0].span),
+        when(&ledger, &limits, at(10)) >= Some(at(10) + limits.windows[0].span()),
         "never earlier than its end"
     );
 }
@@ -117,7 +117,7 @@ fn a_gap_counts_as_late_as_its_last_call_may() {
     let limits = sliding(&[(1, 1_000)]);
     let mut ledger = Ledger::default();
     ledger.spend_unknown(&limits, 1, at(0));
-    assert!(when(&ledger, &limits, at(0)) >= Some(at(3_000) + limits.windows[0].span));
+    assert!(when(&ledger, &limits, at(0)) >= Some(at(3_000) + limits.windows[0].span()));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn the_instant_named_for_a_lead_of_odd_nanoseconds_is_free() {
 
 #[test]
 fn ten_seconds_are_long_and_a_bucket_that_holds_no_call_stops() {
-    assert_eq!(sliding(&[(1, 10_000)]).windows[0].span, Duration::from_millis(11_011));
+    assert_eq!(sliding(&[(1, 10_000)]).windows[0].span(), Duration::from_millis(11_011));
     let quota = Quota { burst: Some(2), ..Quota::new(5, Duration::from_secs(1)) };
     let terms = Terms { quotas: vec![quota], cost: 3, ..terms(&[], Counting::TokenBucket) };
     assert_eq!(terms.quotas_in_calls()[0].units, 0);
@@ -257,7 +257,7 @@ fn groups_are_as_large_as_the_quota_allows() {
     (0..62).for_each(|n| ledger.spend(&limits, 1, at(n * 100), at(n * 100)));
     // Two calls to a group: every second one leaves by itself with its neighbour.
     for pairs in 0..31u64 {
-        let now = at((pairs * 2 + 1) * 100) + limits.windows[0].span + Duration::from_micros(20);
+        let now = at((pairs * 2 + 1) * 100) + limits.windows[0].span() + Duration::from_micros(20);
         assert_eq!(u64::from(ledger.used(&limits, 0, now)), 62 - 2 * (pairs + 1));
     }
 }
@@ -266,7 +266,7 @@ fn groups_are_as_large_as_the_quota_allows() {
 fn groups_that_are_joined_are_as_young_as_their_youngest_and_the_cheapest_are_joined() {
     // 40 groups of 33: eight have to be joined.
     let limits = sliding(&[(1_000, 60_000)]);
-    let span = limits.windows[0].span;
+    let span = limits.windows[0].span();
     let mut ledger = Ledger::default();
     // The first ten lie close together; what joins any others delays 33 calls by a second.
     let times: Vec<Instant> = (0..40).map(|n| at(if n < 10 { n } else { n * 1_000 })).collect();
@@ -464,7 +464,7 @@ mod exact {
             ..terms(&[(units, span)], Counting::Sliding)
         };
         let limits = terms.limits();
-        let exact_span = limits.windows[0].span;
+        let exact_span = limits.windows[0].span();
         let mut ledger = Ledger::default();
         let mut calls: Vec<(Instant, u32)> = Vec::new();
         let mut now = at(0);

@@ -170,7 +170,7 @@ fn every_call(window: &Window, calls: &[Call]) -> Vec<Instant> {
     let mut sends = Vec::new();
     for call in calls {
         if let Some(full) = ends.len().checked_sub(window.units as usize) {
-            now = now.max(ends[full] + window.span);
+            now = now.max(ends[full] + window.span());
         }
         sends.push(now);
         let end = now + millis(call.forth + call.back);

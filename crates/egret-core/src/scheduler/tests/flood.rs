@@ -20,7 +20,7 @@ struct Flood {
 impl Flood {
     fn new(egresses: u32, rules: Rules) -> Self {
         // Until a unit is back: the answer, and the span after it.
-        let interval = TAKES + rules.own.windows[0].span;
+        let interval = TAKES + rules.own.windows[0].span();
         let mut flood = Self { scheduler: fleet(egresses, rules), now: at(0), flying: Vec::new(), interval };
         for (flow, stored) in [(HERE, 0), (STORED, JOBS - IN_MEMORY)] {
             let kind = FlowKind {
@@ -77,8 +77,8 @@ impl Flood {
 
     fn go_to(&mut self, now: Instant) {
         self.now = now;
-        for (_, egress, attempt) in self.flying.extract_if(.., |flight| flight.0 <= now) {
-            settle(&mut self.scheduler, attempt, egress, Settlement::Answered, now);
+        for (.., attempt) in self.flying.extract_if(.., |flight| flight.0 <= now) {
+            settle(&mut self.scheduler, attempt, Settlement::Answered, now);
         }
     }
 }

@@ -31,8 +31,8 @@ fn run(scheduler: &mut Scheduler, count: usize) -> Vec<(u64, EgressId, Instant)>
         let wake = scheduler.wake_at();
         now = [landing, wake].into_iter().flatten().min().expect("work never ends").max(now);
         while flying.first().is_some_and(|flight| flight.0 <= now) {
-            let (_, egress, attempt) = flying.remove(0);
-            settle(scheduler, attempt, egress, Settlement::Answered, now);
+            let (.., attempt) = flying.remove(0);
+            settle(scheduler, attempt, Settlement::Answered, now);
         }
     }
     sent
@@ -67,8 +67,8 @@ fn a_constrained_step_waits_for_its_egress_and_stands_in_nobodys_way() {
     assert!(first.iter().all(fits), "{first:?}");
     let sent = run(&mut scheduler, 0);
     assert!(sent.is_empty());
-    for (_, egress, attempt) in first {
-        settle(&mut scheduler, attempt, egress, Settlement::Answered, at(10));
+    for (.., attempt) in first {
+        settle(&mut scheduler, attempt, Settlement::Answered, at(10));
     }
     let mut kinds = [0, 0];
     for (job, egress, _) in run(&mut scheduler, 30) {
@@ -95,8 +95,8 @@ fn an_egress_that_comes_to_fit_a_constraint_is_found_and_one_that_ceases_is_left
     let granted = grants(&mut scheduler, at(10));
     assert_eq!(granted.len(), 5);
     come(&mut scheduler, Vec::new(), at(20));
-    for (_, egress, attempt) in granted {
-        settle(&mut scheduler, attempt, egress, Settlement::Answered, at(30));
+    for (.., attempt) in granted {
+        settle(&mut scheduler, attempt, Settlement::Answered, at(30));
     }
     assert!(grants(&mut scheduler, at(5_000)).is_empty());
     scheduler.services.iter().for_each(super::super::Service::check_places);
@@ -132,8 +132,8 @@ fn an_outage_is_found_tried_with_one_call_at_a_time_and_ended_by_an_answer() {
     let mut scheduler = fleet(3, rules(100, Duration::from_secs(1)));
     enqueue(&mut scheduler, Class::Normal as u32, 1..100, at(0));
     let granted = grants(&mut scheduler, at(0));
-    for (_, egress, attempt) in &granted[..6] {
-        settle(&mut scheduler, *attempt, *egress, Settlement::Unanswered, at(1_000));
+    for (.., attempt) in &granted[..6] {
+        settle(&mut scheduler, *attempt, Settlement::Unanswered, at(1_000));
     }
     let told: Vec<Command> = std::iter::from_fn(|| scheduler.next_command()).collect();
     assert_eq!(told.first(), Some(&Command::Down(SERVICE)));
@@ -143,7 +143,7 @@ fn an_outage_is_found_tried_with_one_call_at_a_time_and_ended_by_an_answer() {
     assert_eq!(scheduler.wake_at(), Some(at(6_000)));
     let trial = grants(&mut scheduler, at(6_000));
     assert_eq!(trial.len(), 1);
-    settle(&mut scheduler, trial[0].2, trial[0].1, Settlement::Refused { named: None }, at(6_100));
+    settle(&mut scheduler, trial[0].2, Settlement::Refused { named: None }, at(6_100));
     assert!(grants(&mut scheduler, at(6_100)).len() > 50);
     assert!(scheduler.outage(SERVICE).is_none());
 }

@@ -155,11 +155,11 @@ impl World {
                 self.lost.retain(|lost| lost.0 != attempt);
                 self.budgets.settle_late(egress, &of, settlement, now);
                 self.ended.push((attempt, egress));
-                self.settle(attempt, egress, settlement);
+                self.settle(attempt, settlement);
             }
             Act::Twice => {
-                if let Some((attempt, egress)) = self.ended.last().copied() {
-                    self.settle(attempt, egress, Settlement::Answered);
+                if let Some((attempt, _)) = self.ended.last().copied() {
+                    self.settle(attempt, Settlement::Answered);
                 }
             }
             Act::Deliver(nth) => {
@@ -228,9 +228,9 @@ impl World {
         self.tell(Event::Enqueue(step));
     }
 
-    fn settle(&mut self, attempt: AttemptId, egress: EgressId, settlement: Settlement) -> Option<Command> {
-        let (service, at_agent, took) = (SERVICE, None, None);
-        self.tell(Event::Settle { attempt, service, egress, settlement, at_agent, took })
+    fn settle(&mut self, attempt: AttemptId, settlement: Settlement) -> Option<Command> {
+        let (at_agent, took) = (None, None);
+        self.tell(Event::Settle { attempt, settlement, at_agent, took })
     }
 
     /// A call of an egress is in flight from now on.
@@ -249,7 +249,7 @@ impl World {
         self.budgets.settle(attempt, (egress, granted_at), settlement, self.now);
         let expected = self.hear(attempt, egress, settlement);
         let step = self.stop_running(job, attempt);
-        assert_eq!(self.settle(attempt, egress, settlement), expected, "{settlement:?}");
+        assert_eq!(self.settle(attempt, settlement), expected, "{settlement:?}");
         step
     }
 
