@@ -20,7 +20,7 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use log::{Kept, Log, RingMut, Rings};
+use log::{Kept, Log, RingMut, Ringed, Rings};
 pub use rest::{LONGEST_NAMED, Rest};
 pub use snapshot::{LogSnapshot, Snapshot};
 
@@ -55,8 +55,8 @@ const FEW: usize = 3;
 
 #[derive(Clone, Debug)]
 enum Logs {
-    Few([Log; FEW]),
-    Many(Box<[Log]>),
+    Few(Ringed, [Log; FEW]),
+    Many(Ringed, Box<[Log]>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,10 @@ impl Ledger {
     ///
     /// Only what that somebody counts as well comes earlier by the lead: windows, spacing and concurrency, not rests.
     pub fn ready_ahead(&self, limits: &Limits, lead: Duration, now: Instant) -> Ready {
-        let soon = if lead.is_zero() { now } else { now + lead };
+        if limits.are_none() && self.aside.is_none() {
+            return Ready::Now;
+        }
+        let soon = now + lead;
         // Asking at the instant named must find it free: rounding of the lead must not come between.
         let free_at = self.free_at(limits, soon).map(|at| if at <= soon { now } else { at.before(lead) });
         match (free_at, self.rested_at(now)) {
@@ -166,12 +169,15 @@ impl Ledger {
 
     /// Charges `units` that were, or may have been, spent without a reservation here, as of `at`.
     pub fn spend(&mut self, limits: &Limits, units: u32, at: Instant, now: Instant) {
+        if limits.windows.is_empty() {
+            return;
+        }
         // Later than anything may be counted is only later than it need be.
         let at = if at > now { at.min(now + limits.timeout + limits.linger) } else { at };
         self.touch(limits, now);
-        let of = limits.windows.len();
-        for (index, (log, window)) in self.logs.all_mut().iter_mut().zip(&limits.windows).enumerate() {
-            let mut ring = RingMut { rings: &mut self.rings, index, of };
+        let (ringed, logs) = self.logs.parts_mut();
+        for (index, (log, window)) in logs.iter_mut().zip(&limits.windows).enumerate() {
+            let mut ring = RingMut { rings: &mut self.rings, ringed, index };
             log.charge(&mut ring, at, units.min(log::MOST_CALLS), window, now);
         }
     }
@@ -229,17 +235,25 @@ impl Ledger {
 
     /// Reads the lines of memory that a look at it needs; what it returns says nothing.
     pub(crate) fn reach(&self) -> u32 {
-        let logs = self.logs.all();
-        self.in_flight.wrapping_add(logs.last().map_or(0, |log| log.total()))
+        self.in_flight ^ self.logs.all().last().map_or(0, |log| log.total())
+    }
+
+    /// The same for a charge, when those have come.
+    pub(crate) fn reach_further(&self, limits: &Limits) -> u32 {
+        let logs = self.logs.all().iter().zip(&limits.windows).enumerate();
+        logs.fold(0, |seen, (index, (log, window))| {
+            seen ^ log.reach(&self.rings, self.logs.ringed(), index, window)
+        })
     }
 
     /// When windows, spacing and concurrency let one more call leave; `None`: not before one in flight has ended.
     fn free_at(&self, limits: &Limits, now: Instant) -> Option<Instant> {
         let sent_at = self.aside.as_ref().and_then(|aside| aside.sent_at);
         let mut at = sent_at.map_or(now, |sent_at| sent_at + limits.spacing);
+        let logs = self.logs.all();
         for (index, window) in limits.windows.iter().enumerate() {
             let room = window.units.checked_sub(self.in_flight)?.checked_sub(1)?;
-            let total = self.logs.all().get(index).map_or(0, |log| log.total());
+            let total = logs.get(index).map_or(0, |log| log.total());
             if total > room
                 && let Some(log) = self.log(window, index, now)
             {
@@ -263,14 +277,14 @@ impl Ledger {
     fn log<'a>(&'a self, window: &'a Window, index: usize, now: Instant) -> Option<Kept<'a>> {
         let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
         let log = self.logs.all().get(index).filter(|_| now < changed.later(window.horizon_us));
-        log.map(|log| Kept::new(log, &self.rings, index, window))
+        log.map(|log| Kept::new(log, &self.rings, self.logs.ringed(), index, window))
     }
 
     /// Before the logs are changed: forgets what is too old to be compared with `now`.
     fn touch(&mut self, limits: &Limits, now: Instant) {
         self.logs.make_room(limits.windows.len());
         let changed = Instant::from_micros(u64::from(self.changed_secs) * SECOND);
-        for (log, window) in self.logs.all_mut().iter_mut().zip(&limits.windows) {
+        for (log, window) in self.logs.parts_mut().1.iter_mut().zip(&limits.windows) {
             if now >= changed.later(window.horizon_us) {
                 *log = Log::EMPTY;
             }
@@ -305,29 +319,35 @@ impl Ledger {
 impl Logs {
     fn all(&self) -> &[Log] {
         match self {
-            Self::Few(logs) => logs,
-            Self::Many(logs) => logs,
+            Self::Few(_, logs) => logs,
+            Self::Many(_, logs) => logs,
         }
     }
 
-    fn all_mut(&mut self) -> &mut [Log] {
+    fn ringed(&self) -> Ringed {
+        let (Self::Few(ringed, _) | Self::Many(ringed, _)) = self;
+        *ringed
+    }
+
+    fn parts_mut(&mut self) -> (&mut Ringed, &mut [Log]) {
         match self {
-            Self::Few(logs) => logs,
-            Self::Many(logs) => logs,
+            Self::Few(ringed, logs) => (ringed, logs),
+            Self::Many(ringed, logs) => (ringed, logs),
         }
     }
 
-    /// For so many windows.
     fn make_room(&mut self, windows: usize) {
         if windows > self.all().len() {
-            *self = Self::Many(vec![Log::EMPTY; windows].into());
+            let mut logs = self.all().to_vec();
+            logs.resize(windows, Log::EMPTY);
+            *self = Self::Many(self.ringed(), logs.into());
         }
     }
 }
 
 impl Default for Logs {
     fn default() -> Self {
-        Self::Few([Log::EMPTY; FEW])
+        Self::Few(0, [Log::EMPTY; FEW])
     }
 }
 

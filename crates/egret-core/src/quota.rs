@@ -233,6 +233,24 @@ impl Terms {
     }
 }
 
+impl Limits {
+    /// Nothing to keep, and no rest unless somebody says how long.
+    pub(crate) const NONE: &'static Self = &Self {
+        windows: Vec::new(),
+        spacing: Duration::ZERO,
+        concurrency: None,
+        cool_down: Duration::ZERO,
+        max_cool_down: Duration::ZERO,
+        timeout: Duration::ZERO,
+        linger: Duration::ZERO,
+    };
+
+    /// Nothing is to be kept.
+    pub(crate) const fn are_none(&self) -> bool {
+        self.windows.is_empty() && self.spacing.is_zero() && self.concurrency.is_none()
+    }
+}
+
 impl Window {
     /// At most `units` live calls in `span`. `late` is how far ahead of its time a call may be charged: one that
     /// was not answered counts as answered when its time-out and linger have passed.

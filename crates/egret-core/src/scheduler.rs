@@ -44,6 +44,7 @@ pub use event::{Command, Event, FlowKind, Settlement, Step, Whose};
 use flights::{Flight, Flights};
 use flow::Flow;
 pub use forecast::Wait;
+use foresight::AHEAD;
 use held::{Held, Standing};
 pub use lineup::{Class, Place};
 pub use outage::Outage;
@@ -230,10 +231,14 @@ impl Scheduler {
         }
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
-        for service in touched.drain(..) {
-            self.services[service.0 as usize].is_touched = false;
-            self.turn(service, now);
+        for services in touched.chunks(AHEAD) {
+            self.foresee_turns(services, now);
+            for service in services {
+                self.services[service.0 as usize].is_touched = false;
+                self.turn(*service, now);
+            }
         }
+        touched.clear();
         // No turn touches another service: what was taken is empty, and its memory is used again.
         self.touched = touched;
     }

@@ -36,15 +36,18 @@ type Ring = [Cell; BETWEEN];
 #[cfg(test)]
 pub(super) const RING_BYTES: usize = size_of::<Ring>();
 
-/// The rings of several logs, in one piece of memory. There is none while no log has more than two groups.
+/// The rings of several logs, in one piece of memory: of those that have ever had more than two groups, in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rings(Option<Box<[Ring]>>);
 
-/// That of one of so many logs.
+/// Which logs have a ring, a bit for each.
+pub(super) type Ringed = u8;
+
+/// The ring of one log.
 pub(super) struct RingMut<'a> {
     pub(super) rings: &'a mut Rings,
+    pub(super) ringed: &'a mut Ringed,
     pub(super) index: usize,
-    pub(super) of: usize,
 }
 
 /// A log as it is read.
@@ -52,6 +55,7 @@ pub(super) struct RingMut<'a> {
 pub(super) struct Kept<'a> {
     log: &'a Log,
     rings: &'a Rings,
+    ringed: Ringed,
     index: usize,
     window: &'a Window,
 }
@@ -93,9 +97,10 @@ pub(super) struct Group {
 }
 
 impl Rings {
-    fn get(&self, index: usize) -> &Ring {
+    fn get(&self, ringed: Ringed, index: usize) -> &Ring {
         const NONE: &Ring = &[Cell::EMPTY; BETWEEN];
-        self.0.as_deref().and_then(|rings| rings.get(index)).unwrap_or(NONE)
+        let ring = || self.0.as_ref()?.get(place(ringed, index));
+        if ringed >> index & 1 == 0 { NONE } else { ring().unwrap_or(NONE) }
     }
 
     #[cfg(test)]
@@ -106,18 +111,35 @@ impl Rings {
 
 impl RingMut<'_> {
     fn get(&self) -> &Ring {
-        self.rings.get(self.index)
+        self.rings.get(*self.ringed, self.index)
     }
 
     fn open(&mut self) -> &mut Ring {
-        let fresh = || vec![[Cell::EMPTY; BETWEEN]; self.of].into_boxed_slice();
-        &mut self.rings.0.get_or_insert_with(fresh)[self.index]
+        let place = place(*self.ringed, self.index);
+        if *self.ringed >> self.index & 1 == 0 {
+            *self.ringed |= 1 << self.index;
+            let former = self.rings.0.take().unwrap_or_default();
+            let (before, behind) = former.split_at(place);
+            self.rings.0 = Some([before, &[[Cell::EMPTY; BETWEEN]], behind].concat().into());
+        }
+        &mut self.rings.0.get_or_insert_default()[place]
     }
 }
 
+/// Where the ring of a log is among those there are.
+fn place(ringed: Ringed, index: usize) -> usize {
+    (ringed & ((1 << index) - 1)).count_ones() as usize
+}
+
 impl<'a> Kept<'a> {
-    pub(super) fn new(log: &'a Log, rings: &'a Rings, index: usize, window: &'a Window) -> Self {
-        Self { log, rings, index, window }
+    pub(super) fn new(
+        log: &'a Log,
+        rings: &'a Rings,
+        ringed: Ringed,
+        index: usize,
+        window: &'a Window,
+    ) -> Self {
+        Self { log, rings, ringed, index, window }
     }
 
     /// No call is live any more.
@@ -136,11 +158,16 @@ impl<'a> Kept<'a> {
     pub(super) fn down_to(self, room: u32, now: Instant) -> Option<Instant> {
         let mut left = self.log.total();
         let mut at = now;
-        let mut groups = self.groups(now);
+        // Mostly it is the oldest group that is waited for.
+        let mut nth = 0;
         while left > room {
-            let group = groups.next()?;
-            left -= group.count;
-            at = at.max(group.at.later(self.window.span_us));
+            if nth == self.log.len() {
+                return None;
+            }
+            let cell = self.log.cell(nth, || self.rings.get(self.ringed, self.index));
+            left -= u32::from(cell.count());
+            at = at.max(cell.leaves_at(self.window, now));
+            nth += 1;
         }
         Some(at)
     }
@@ -154,7 +181,7 @@ impl<'a> Kept<'a> {
     pub(super) fn groups(self, now: Instant) -> impl Iterator<Item = Group> + use<'a> {
         let shift = self.window.shift;
         (0..self.log.len()).map(move |nth| {
-            let cell = self.log.cell(nth, || self.rings.get(self.index));
+            let cell = self.log.cell(nth, || self.rings.get(self.ringed, self.index));
             Group { at: instant(cell.tick(), shift, now), count: u32::from(cell.count()) }
         })
     }
@@ -169,6 +196,17 @@ impl Log {
 
     pub(super) fn is_empty(self) -> bool {
         self.len() == 0
+    }
+
+    /// Reads the line of memory in which a group is put aside if a call is charged that does not join it; what it returns
+    /// says nothing.
+    pub(super) fn reach(self, rings: &Rings, ringed: Ringed, index: usize, window: &Window) -> u32 {
+        let puts_aside = self.len() > 2 && self.newest.count() >= window.group;
+        if puts_aside {
+            rings.get(ringed, index)[ring_index(self.head(), self.len() - 2)].tick()
+        } else {
+            self.tally
+        }
     }
 
     /// All calls in it, those included that have left since it was last changed.

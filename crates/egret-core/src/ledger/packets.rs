@@ -54,8 +54,9 @@ impl Ledger {
             } else {
                 counted_in(of, groups)
             };
-            let mut ring = RingMut { rings: &mut packets.rings, index, of: coarse.windows.len() };
-            packets.logs.all_mut()[index].refill(&mut ring, groups.into_iter(), wide, now);
+            let (ringed, logs) = packets.logs.parts_mut();
+            let mut ring = RingMut { rings: &mut packets.rings, ringed, index };
+            logs[index].refill(&mut ring, groups.into_iter(), wide, now);
         }
         let aside = self.aside.as_ref();
         let sent_at = aside.and_then(|aside| aside.sent_at);

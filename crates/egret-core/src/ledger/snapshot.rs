@@ -154,8 +154,9 @@ impl Ledger {
                 continue;
             }
             let groups = sampled(&self.calls(window, index, now), &theirs, window);
-            let mut ring = RingMut { rings: &mut self.rings, index, of: limits.windows.len() };
-            self.logs.all_mut()[index].refill(&mut ring, groups.into_iter().rev(), window, now);
+            let (ringed, logs) = self.logs.parts_mut();
+            let mut ring = RingMut { rings: &mut self.rings, ringed, index };
+            logs[index].refill(&mut ring, groups.into_iter().rev(), window, now);
         }
     }
 

@@ -34,6 +34,9 @@ pub(super) struct Flights {
     /// The number of the first place of the row.
     first: u64,
     row: VecDeque<Option<Flight>>,
+    /// Which places of the row are taken, in bits by their numbers: whether an attempt has ended is asked more often than
+    /// what it was, and 64 answers are in one word.
+    taken: VecDeque<u64>,
     table: Map<AttemptId, Flight>,
     len: usize,
 }
@@ -41,7 +44,7 @@ pub(super) struct Flights {
 impl Flights {
     /// Of this start; its attempts are numbered from 1.
     pub(super) fn new(start: u32) -> Self {
-        Self { start, first: 1, row: VecDeque::new(), table: Map::default(), len: 0 }
+        Self { start, first: 1, row: VecDeque::new(), taken: VecDeque::new(), table: Map::default(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,7 +62,10 @@ impl Flights {
     }
 
     pub(super) fn has(&self, attempt: AttemptId) -> bool {
-        self.get(attempt).is_some()
+        match self.place(attempt).filter(|place| *place < self.row.len()) {
+            Some(_) if self.taken[self.word(attempt)] & bit(attempt) != 0 => true,
+            _ => !self.table.is_empty() && self.table.contains_key(&attempt),
+        }
     }
 
     /// Adds one that is not here; those of this start come in the order of their numbers.
@@ -67,14 +73,22 @@ impl Flights {
         self.len += 1;
         if self.place(attempt) == Some(self.row.len()) {
             self.row.push_back(Some(flight));
+            let word = self.word(attempt);
+            if word == self.taken.len() {
+                self.taken.push_back(0);
+            }
+            self.taken[word] |= bit(attempt);
         } else {
             self.table.insert(attempt, flight);
         }
-        self.shorten();
     }
 
     pub(super) fn remove(&mut self, attempt: AttemptId) -> Option<Flight> {
         let in_row = self.place(attempt).and_then(|place| self.row.get_mut(place)?.take());
+        if in_row.is_some() {
+            let word = self.word(attempt);
+            self.taken[word] &= !bit(attempt);
+        }
         let flight = in_row.or_else(|| self.table.remove(&attempt))?;
         self.len -= 1;
         self.shorten();
@@ -89,7 +103,16 @@ impl Flights {
                 self.table.insert(AttemptId { start: self.start, count: self.first }, flight);
             }
             self.first += 1;
+            if self.first.is_multiple_of(u64::from(u64::BITS)) {
+                self.taken.pop_front();
+            }
         }
+    }
+
+    /// Where the bit of an attempt is that has a place in the row.
+    fn word(&self, attempt: AttemptId) -> usize {
+        let words = attempt.count / u64::from(u64::BITS) - self.first / u64::from(u64::BITS);
+        usize::try_from(words).unwrap_or(usize::MAX)
     }
 
     /// Where in the row an attempt is, or would be.
@@ -97,6 +120,10 @@ impl Flights {
         let nth = attempt.count.checked_sub(self.first).filter(|_| attempt.start == self.start)?;
         usize::try_from(nth).ok()
     }
+}
+
+fn bit(attempt: AttemptId) -> u64 {
+    1 << (attempt.count % u64::from(u64::BITS))
 }
 
 #[cfg(test)]
@@ -162,7 +189,9 @@ mod tests {
                 }
                 prop_assert_eq!(flights.len(), naive.len());
                 prop_assert!(flights.row.len() <= (1 + SPARE) * naive.len() + EMPTY);
+                prop_assert!(flights.taken.len() <= flights.row.len() / 64 + 2);
                 for (attempt, job) in &naive {
+                    prop_assert!(flights.has(*attempt));
                     prop_assert_eq!(flights.get(*attempt).map(|flight| flight.job.0), Some(*job));
                     prop_assert_eq!(flights.get_mut(*attempt).map(|flight| flight.job.0), Some(*job));
                 }

@@ -196,6 +196,11 @@ impl Flow {
         self.beyond = self.beyond.saturating_sub(1);
     }
 
+    /// The first jobs of those that may be left in the store.
+    pub(super) fn coming(&self, most: usize) -> impl Iterator<Item = JobId> {
+        self.window.iter().take(most).map(|place| place.1)
+    }
+
     /// The first step that may go anywhere.
     pub(super) fn head(&self) -> Option<Place> {
         [self.window.first(), self.kept.first()].into_iter().flatten().min().copied()
@@ -234,16 +239,16 @@ impl Flow {
         changes
     }
 
-    /// Whether the store is to be read, from where on and how many; it is asked once.
-    pub(super) fn ask(&mut self, now: Instant) -> Option<(Option<Place>, usize)> {
-        let (size, asked_at) = self.reading;
+    /// Whether the store is to be read, from where on and how many, not more than `most`; it is asked once.
+    pub(super) fn ask(&mut self, most: usize, now: Instant) -> Option<(Option<Place>, usize)> {
+        let (size, asked_at) = (self.reading.0.min(most), self.reading.1);
         if self.beyond == 0 || self.aside.is_some() || self.window.len() > size / 2 {
             return None;
         }
         let wait = now.since(asked_at);
         let size = match wait {
             _ if asked_at == Instant::ZERO => size,
-            _ if wait < SOON => (size * 2).min(MOST),
+            _ if wait < SOON => (size * 2).min(most),
             _ if wait > SOON * 8 => (size / 2).max(LEAST),
             _ => size,
         };

@@ -290,6 +290,15 @@ impl Lane {
         None
     }
 
+    /// Seats that a turn will look at: those that wait until now, as far as that is known without looking at them.
+    pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = SeatId> {
+        let due = self.parked.coming().take_while(move |entry| entry.0 <= now);
+        due.filter_map(|(_, who)| match who {
+            Parked::Seat(seat) => Some(seat),
+            Parked::Group(_) => None,
+        })
+    }
+
     /// When a seat or a shared budget is to be looked at by time alone.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         self.parked.first().map(|entry| entry.0)

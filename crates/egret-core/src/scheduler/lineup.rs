@@ -80,9 +80,55 @@ pub(super) struct Lineup {
 
 #[derive(Debug, Default)]
 struct Line {
-    parties: BTreeMap<TenantId, BTreeSet<(Place, Source)>>,
+    parties: BTreeMap<TenantId, Heads>,
     /// Tenants with steps here, by their pass.
     active: Sorted<(u64, TenantId)>,
+}
+
+/// The heads of a tenant's sources, in order.
+#[derive(Debug)]
+struct Heads {
+    /// Whose turn it is; the next head of its source is often before those of the others too.
+    first: Head,
+    others: BTreeSet<Head>,
+}
+
+type Head = (Place, Source);
+
+impl Heads {
+    fn iter(&self) -> impl Iterator<Item = &Head> {
+        [&self.first].into_iter().chain(&self.others)
+    }
+
+    fn add(&mut self, head: Head) {
+        self.others.insert(std::cmp::max(head, self.first));
+        self.first = self.first.min(head);
+    }
+
+    /// A head is replaced by another one of its source, mostly a later one.
+    fn replace(&mut self, old: Head, new: Head) {
+        if old != self.first {
+            self.others.remove(&old);
+            self.add(new);
+            return;
+        }
+        self.first = new;
+        if self.others.first().is_some_and(|other| *other < new) {
+            self.others.insert(new);
+            self.first = self.others.pop_first().unwrap_or(new);
+        }
+    }
+
+    /// Takes one out; false if it was the last.
+    fn remove(&mut self, head: Head) -> bool {
+        if head != self.first {
+            self.others.remove(&head);
+            return true;
+        }
+        let next = self.others.pop_first();
+        self.first = next.unwrap_or(head);
+        next.is_some()
+    }
 }
 
 /// A step that may be handed out, and what is known of its turn.
@@ -147,48 +193,56 @@ impl Lineup {
         new: Option<Place>,
     ) {
         let line = &mut self.classes[class as usize];
-        let heads = line.parties.entry(tenant).or_default();
-        let waited = !heads.is_empty();
-        if let Some(old) = old {
-            heads.remove(&(old, source));
-        }
-        heads.extend(new.map(|new| (new, source)));
-        match (waited, !heads.is_empty()) {
-            (false, true) => {
+        match (line.parties.get_mut(&tenant), old, new) {
+            (_, None, None) => {}
+            (Some(heads), Some(old), Some(new)) => heads.replace((old, source), (new, source)),
+            (Some(heads), None, Some(new)) => heads.add((new, source)),
+            (Some(heads), Some(old), None) => {
+                if !heads.remove((old, source)) {
+                    line.parties.remove(&tenant);
+                    line.active.remove(&(turns.leave(class, tenant), tenant));
+                    self.active -= 1;
+                }
+            }
+            (None, _, None) => {}
+            (None, _, Some(new)) => {
+                line.parties.insert(tenant, Heads { first: (new, source), others: BTreeSet::new() });
                 line.active.insert((turns.join(class, tenant), tenant));
                 self.active += 1;
             }
-            (true, false) => {
-                line.active.remove(&(turns.leave(class, tenant), tenant));
-                self.active -= 1;
-            }
-            _ => {}
         }
-        if new.is_none() && heads.is_empty() {
-            line.parties.remove(&tenant);
-        }
+    }
+
+    /// A flow that may be next.
+    pub(super) fn some_flow(&self) -> Option<FlowId> {
+        let heads = self.classes.iter().flat_map(|line| line.parties.values()).next()?;
+        Some(heads.first.1.0)
     }
 
     /// Whose turn it is here among the steps that do not avoid this egress.
     pub(super) fn next(&self, turns: &Turns, egress: Option<EgressId>) -> Option<Turn> {
-        let mut order = Class::ALL;
-        order.sort_by_key(|class| (turns.classes[*class as usize].pass, *class));
-        let fits = |head: &&(Place, Source)| egress.is_none() || head.1.1 != egress;
-        order.into_iter().find_map(|class| {
+        let fits = |head: &&Head| egress.is_none() || head.1.1 != egress;
+        let turn_of = |class: Class| {
             let line = &self.classes[class as usize];
             line.active.iter().find_map(|(pass, tenant)| {
                 let (place, source) = *line.parties.get(tenant)?.iter().find(fits)?;
                 let class_pass = turns.classes[class as usize].pass;
                 Some(Turn { class_pass, class, pass: *pass, tenant: *tenant, place, source })
             })
-        })
+        };
+        let waits = |class: &Class| !self.classes[*class as usize].active.is_empty();
+        let mut classes = Class::ALL.into_iter().filter(waits);
+        let (one, other) = (classes.next()?, classes.next());
+        // A turn tells first of its class.
+        match other {
+            None => turn_of(one),
+            Some(other) => [one, other].into_iter().chain(classes).filter_map(turn_of).min(),
+        }
     }
 
     fn relist(&mut self, turn: &Turn, (old, new): (u64, u64)) {
         let active = &mut self.classes[turn.class as usize].active;
-        if active.remove(&(old, turn.tenant)) {
-            active.insert((new, turn.tenant));
-        }
+        active.replace(&(old, turn.tenant), (new, turn.tenant));
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct SeatId(pub(super) u32);
 
 /// An egress at a service: two lines of memory, with all that most decisions ask about the pair.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(align(128))]
 pub(super) struct Seat {
     pub(super) egress: EgressId,
     pub(super) ledger: Ledger,
@@ -41,11 +41,24 @@ pub(super) struct Seat {
     pub(super) merit: Merit,
 }
 
-/// A list of shared budgets at a service.
+/// A list of shared budgets at a service: where it begins, and below that, in 4 bits, how long it is. A service has a
+/// budget of each wide rule at most, of which there are fewer than 16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ListId {
-    first: u32,
-    len: u16,
+pub(super) struct ListId(u32);
+
+impl ListId {
+    const LEN: u32 = 4;
+
+    fn new(first: usize, len: usize) -> Option<Self> {
+        let first = u32::try_from(first).ok().filter(|first| first >> (u32::BITS - Self::LEN) == 0)?;
+        let len = u32::try_from(len).ok().filter(|len| len >> Self::LEN == 0)?;
+        Some(Self(first << Self::LEN | len))
+    }
+
+    fn of(self, lists: &[SharedId]) -> &[SharedId] {
+        let (first, len) = (self.0 >> Self::LEN, self.0 & ((1 << Self::LEN) - 1));
+        &lists[first as usize..][..len as usize]
+    }
 }
 
 /// How good a choice a seat is among others that may send: less is better, the first field first.
@@ -95,10 +108,6 @@ pub(super) struct Service {
     long: Option<usize>,
     /// Where the next look for ledgers that can be shed begins.
     shed_from: usize,
-}
-
-fn list(lists: &[SharedId], ListId { first, len }: ListId) -> &[SharedId] {
-    &lists[first as usize..][..usize::from(len)]
 }
 
 impl Service {
@@ -187,20 +196,22 @@ impl Service {
     }
 
     fn shares(&mut self, home: Option<&(IpAddr, Vec<String>)>) -> ListId {
-        let keys: Vec<(usize, ScopeKey)> = self.keys(home).collect();
-        let shares: Box<[SharedId]> = keys.into_iter().map(|(rule, key)| self.shared_id(rule, key)).collect();
-        if let Some(known) = self.by_list.get(&shares) {
+        let mut shares = Vec::with_capacity(self.rules.wide.len());
+        for rule in 0..self.rules.wide.len() {
+            let key = home.and_then(|(address, tags)| self.rules.wide[rule].0.key(*address, tags));
+            shares.extend(key.map(|key| self.shared_id(rule, key)));
+        }
+        if let Some(known) = self.by_list.get(shares.as_slice()) {
             return *known;
         }
-        let first = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
-        let id = ListId { first, len: u16::try_from(shares.len()).unwrap_or(u16::MAX) };
-        self.lists.extend(shares.iter());
-        self.by_list.insert(shares, id);
+        let id = ListId::new(self.lists.len(), shares.len()).expect("memory ends before the lists do");
+        self.lists.extend(&shares);
+        self.by_list.insert(shares.into(), id);
         id
     }
 
     fn list(&self, id: ListId) -> &[SharedId] {
-        list(&self.lists, id)
+        id.of(&self.lists)
     }
 
     /// The shared budgets of whoever lives there, as far as they have come up.
@@ -216,11 +227,13 @@ impl Service {
     }
 
     fn shared_id(&mut self, rule: usize, key: ScopeKey) -> SharedId {
-        let next = SharedId(u32::try_from(self.shared.len()).unwrap_or(u32::MAX));
-        let id = *self.by_key.entry((rule, key.clone())).or_insert(next);
-        if id == next {
-            self.shared.push(Shared::new(rule, key));
+        let known = (rule, key);
+        if let Some(id) = self.by_key.get(&known) {
+            return *id;
         }
+        let id = SharedId(u32::try_from(self.shared.len()).unwrap_or(u32::MAX));
+        self.shared.push(Shared::new(rule, known.1.clone(), &self.rules.wide[rule].1));
+        self.by_key.insert(known, id);
         id
     }
 
@@ -258,9 +271,9 @@ impl Service {
                 (seat.ledger.used(&self.rules.own, index, now), self.rules.own.windows[index].units);
             seat.merit.fill = (u64::from(used) * PARTS / u64::from(units.max(1))).min(PARTS) as u8;
         }
-        for id in list(&self.lists, seat.shares) {
+        for id in seat.shares.of(&self.lists) {
             let shared = &mut self.shared[id.0 as usize];
-            shared.ledger.reserve(&self.rules.wide[shared.rule].1, now);
+            shared.ledger.reserve(shared.limits(&self.rules), now);
         }
     }
 
@@ -293,7 +306,7 @@ impl Service {
         let Some(until) = ledger.refuse(&self.rules.own, sent_at, named, spread, now) else {
             return false;
         };
-        for id in list(&self.lists, shares) {
+        for id in shares.of(&self.lists) {
             let shared = &mut self.shared[id.0 as usize];
             if matches!(shared.key, ScopeKey::Subnet(..)) {
                 let rested = shared.rests(now);
@@ -344,7 +357,8 @@ impl Service {
 
     fn change_share(&mut self, id: SharedId, change: impl FnOnce(&mut Ledger, &Limits)) -> bool {
         let shared = &mut self.shared[id.0 as usize];
-        change(&mut shared.ledger, &self.rules.wide[shared.rule].1);
+        let limits = shared.limits(&self.rules);
+        change(&mut shared.ledger, limits);
         self.open(id)
     }
 
@@ -407,7 +421,7 @@ impl Service {
     /// Shared budgets are spent from several hosts, each with a clock of its own: nothing is handed out early.
     fn shared_ready(&self, id: SharedId, now: Instant) -> Ready {
         let shared = &self.shared[id.0 as usize];
-        shared.ledger.ready(&self.rules.wide[shared.rule].1, now)
+        shared.ledger.ready(shared.limits(&self.rules), now)
     }
 
     /// Whether calls from an egress wait for the end of a rest, its own or its network's.

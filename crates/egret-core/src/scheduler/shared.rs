@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::id::EgressId;
 use crate::ledger::Ledger;
+use crate::quota::{Limits, Rules};
 use crate::scope::ScopeKey;
 use crate::time::Instant;
 
@@ -20,12 +21,20 @@ pub(super) struct Shared {
     pub(super) rule: usize,
     pub(super) key: ScopeKey,
     pub(super) ledger: Ledger,
+    /// Its rule has no quota.
+    rests_only: bool,
     refused: Option<(EgressId, Instant)>,
 }
 
 impl Shared {
-    pub(super) fn new(rule: usize, key: ScopeKey) -> Self {
-        Self { rule, key, ledger: Ledger::default(), refused: None }
+    pub(super) fn new(rule: usize, key: ScopeKey, limits: &Limits) -> Self {
+        Self { rule, key, ledger: Ledger::default(), rests_only: limits.are_none(), refused: None }
+    }
+
+    /// Its limits, by the service's rules: most networks are there to rest together and have none, for which the rules need
+    /// not be looked up.
+    pub(super) fn limits<'a>(&self, rules: &'a Rules) -> &'a Limits {
+        if self.rests_only { Limits::NONE } else { &rules.wide[self.rule].1 }
     }
 
     pub(super) fn rests(&self, now: Instant) -> bool {

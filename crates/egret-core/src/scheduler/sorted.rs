@@ -16,6 +16,10 @@ impl<T: Ord> Sorted<T> {
         self.0.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn first(&self) -> Option<&T> {
         self.0.front()
     }
@@ -50,6 +54,15 @@ impl<T: Ord> Sorted<T> {
         self.0.binary_search(item).is_ok_and(|place| self.0.remove(place).is_some())
     }
 
+    /// Takes one out and adds another; nothing if the first is not there.
+    pub(super) fn replace(&mut self, old: &T, new: T) {
+        if self.0.len() == 1 && self.first() == Some(old) {
+            self.0[0] = new;
+        } else if self.remove(old) {
+            self.insert(new);
+        }
+    }
+
     pub(super) fn pop_last(&mut self) -> Option<T> {
         self.0.pop_back()
     }
@@ -65,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_set_that_a_tree_would_be(acts in prop::collection::vec((0u8..5, 0u8..20), 0..100)) {
+        fn it_is_the_set_that_a_tree_would_be(acts in prop::collection::vec((0u8..6, 0u8..20), 0..100)) {
             let (mut sorted, mut tree) = (Sorted::default(), BTreeSet::new());
             for (act, item) in acts {
                 match act {
@@ -74,10 +87,17 @@ mod tests {
                         tree.insert(item);
                     }
                     3 => prop_assert_eq!(sorted.remove(&item), tree.remove(&item)),
+                    4 => {
+                        sorted.replace(&item, item / 2);
+                        if tree.remove(&item) {
+                            tree.insert(item / 2);
+                        }
+                    }
                     _ => prop_assert_eq!(sorted.pop_last(), tree.pop_last()),
                 }
                 prop_assert!(sorted.iter().eq(&tree) && sorted.len() == tree.len());
                 prop_assert_eq!((sorted.first(), sorted.last()), (tree.first(), tree.last()));
+                prop_assert_eq!(sorted.is_empty(), tree.is_empty());
                 prop_assert_eq!(sorted.before(&item), tree.range(..item).count());
             }
         }

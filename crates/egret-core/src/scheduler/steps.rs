@@ -201,6 +201,7 @@ impl Scheduler {
     /// Shows the heads of a flow to its lane as they are now, wakes its service for the earliest deadline, and has
     /// the store read when memory runs low.
     pub(super) fn show(&mut self, id: FlowId, now: Instant) {
+        let most = (MOST_STORED / self.flows.len().max(1)).clamp(flow::LEAST, flow::MOST);
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let Kind { service, lane, class, tenant } = flow.kind;
         let state = &mut self.services[service.0 as usize];
@@ -220,7 +221,7 @@ impl Scheduler {
             }
             state.due.extend(first.map(|first| (first, id)));
         }
-        if let Some((after, most)) = flow.ask(now) {
+        if let Some((after, most)) = flow.ask(most, now) {
             self.commands.push_back(Command::Load { flow: id, after, most });
         }
     }

@@ -6,7 +6,7 @@
 
 /// Entries that are put in order in one go: a part of all, so that each is looked at that many times in the pile, within
 /// bounds (chosen: the row is a few lines, and one entry moved into it moves few others).
-const PART: usize = 8;
+const PART: usize = 4;
 const LEAST: usize = 64;
 const MOST: usize = 1_024;
 
@@ -31,6 +31,11 @@ impl<T: Ord + Copy> Waits<T> {
 
     pub(super) fn first(&self) -> Option<T> {
         self.row.last().copied()
+    }
+
+    /// Those that come next, as far as they are in order.
+    pub(super) fn coming(&self) -> impl Iterator<Item = T> {
+        self.row.iter().rev().copied()
     }
 
     #[cfg(test)]
