@@ -103,6 +103,8 @@ pub struct Scheduler {
     is_stopped: bool,
     /// Waiting steps in memory that could be left in the store.
     stored: usize,
+    /// And those that the store is being read for.
+    asked: usize,
     egresses: Vec<Egress>,
     /// Egresses in the order of their first coming: lanes draw never-used ones from here.
     roster: Vec<EgressId>,
@@ -132,6 +134,7 @@ impl Scheduler {
             weights: BTreeMap::new(),
             is_stopped: false,
             stored: 0,
+            asked: 0,
             egresses: Vec::new(),
             roster: Vec::new(),
             agents: Agents::default(),

@@ -257,6 +257,11 @@ impl Flow {
         Some((self.mark, size))
     }
 
+    /// How many the store is being read for.
+    pub(super) fn asked(&self) -> usize {
+        if self.aside.is_some() { self.reading.0 } else { 0 }
+    }
+
     /// The store was read through to a place, or to its end. Returns those that arrived meanwhile: they arrive now.
     pub(super) fn loaded(
         &mut self,

@@ -13,7 +13,8 @@ use crate::time::Instant;
 
 /// A step that avoids an egress does so for this long, no longer.
 const GRUDGE: Duration = Duration::from_secs(5);
-/// Steps in memory that could be left in the store; beyond it each flow keeps few (chosen: about 100 MB).
+/// Steps in memory that could be left in the store; beyond it each flow keeps few, and reads no more than its part of as
+/// many (chosen: about 100 MB).
 const MOST_STORED: usize = 200_000;
 
 impl Scheduler {
@@ -38,6 +39,7 @@ impl Scheduler {
         flow.is_held = true;
         self.show(id, now);
         let Some(flow) = self.flows.remove(&id) else { return };
+        self.asked -= flow.asked();
         let state = &mut self.services[flow.kind.service.0 as usize];
         state.waiting -= flow.waiting().min(state.waiting);
         state.lanes[flow.kind.lane].flows -= 1;
@@ -177,6 +179,7 @@ impl Scheduler {
             }
         }
         self.stored += places.len();
+        self.asked -= flow.asked();
         let arrived = flow.loaded(places.into_iter(), through);
         state.waiting = (state.waiting + flow.waiting()).saturating_sub(waited);
         let service = flow.kind.service;
@@ -201,7 +204,9 @@ impl Scheduler {
     /// Shows the heads of a flow to its lane as they are now, wakes its service for the earliest deadline, and has
     /// the store read when memory runs low.
     pub(super) fn show(&mut self, id: FlowId, now: Instant) {
-        let most = (MOST_STORED / self.flows.len().max(1)).clamp(flow::LEAST, flow::MOST);
+        // What there is room for, but at any time a fair part of all.
+        let room = MOST_STORED.saturating_sub(self.stored + self.asked);
+        let most = room.max(MOST_STORED / self.flows.len().max(1)).clamp(flow::LEAST, flow::MOST);
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let Kind { service, lane, class, tenant } = flow.kind;
         let state = &mut self.services[service.0 as usize];
@@ -222,6 +227,7 @@ impl Scheduler {
             state.due.extend(first.map(|first| (first, id)));
         }
         if let Some((after, most)) = flow.ask(most, now) {
+            self.asked += most;
             self.commands.push_back(Command::Load { flow: id, after, most });
         }
     }

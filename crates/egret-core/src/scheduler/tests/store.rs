@@ -189,6 +189,7 @@ proptest! {
         prop_assert_eq!(twin.scheduler.backlog(SERVICE).0, 0);
         let granted: BTreeSet<Place> = twin.order.iter().copied().collect();
         prop_assert_eq!(granted.len(), twin.order.len(), "none twice");
+        prop_assert_eq!(twin.scheduler.asked, 0);
     }
 }
 
@@ -219,4 +220,49 @@ fn stored_steps_are_read_in_the_order_of_their_deadlines() {
     twin.obey(at(1), &mut flying);
     assert_eq!(twin.order.len(), 10_000);
     assert!(twin.order.is_sorted());
+}
+
+#[test]
+fn a_flow_reads_more_at_a_time_while_there_is_room_and_its_part_when_there_is_none() {
+    let readings = |others: u32, stored: usize| {
+        let mut scheduler = fleet(1, rules(1_000_000, Duration::from_secs(1)));
+        let kind = FlowKind {
+            service: SERVICE,
+            class: Class::Bulk,
+            tenant: TenantId(1),
+            selector: Selector::default(),
+        };
+        for n in 0..others {
+            let (flow, kind) = (FlowId(100 + n), kind.clone());
+            scheduler.handle(Event::Open { flow, kind, stored: 0, last: None }, at(0));
+        }
+        scheduler.stored = stored;
+        let flow = FlowId(99);
+        scheduler.handle(Event::Open { flow, kind, stored: 2_000, last: None }, at(0));
+        let (mut readings, mut next) = (Vec::new(), 1);
+        for ms in 0..6 {
+            scheduler.tick(at(ms));
+            let commands: Vec<Command> = std::iter::from_fn(|| scheduler.next_command()).collect();
+            for command in commands {
+                match command {
+                    Command::Load { most, .. } => {
+                        readings.push(most);
+                        let step = |job| Step { flow, is_stored: true, ..step(1_000 + job) };
+                        let steps: Vec<Step> = (next..next + most as u64).map(step).collect();
+                        next += most as u64;
+                        let through = steps.last().map(Step::place);
+                        scheduler.handle(Event::Loaded { flow, steps, through }, at(ms));
+                    }
+                    Command::Grant { attempt, .. } => {
+                        settle(&mut scheduler, attempt, Settlement::Answered, at(ms));
+                    }
+                    other => panic!("nothing is lost or late here: {other:?}"),
+                }
+            }
+        }
+        readings
+    };
+    assert_eq!(readings(9_998, 0), [32, 32, 64, 128, 256, 512]);
+    assert_eq!(readings(1_990, 1_000_000), [32, 32, 64, 100, 100, 100]);
+    assert_eq!(readings(9_998, 1_000_000), [32; 6]);
 }
