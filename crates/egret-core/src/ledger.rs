@@ -53,6 +53,7 @@ pub struct Ledger {
 /// As many as most services have quotas.
 const FEW: usize = 3;
 
+/// The logs, and which of them have a ring.
 #[derive(Clone, Debug)]
 enum Logs {
     Few(Ringed, [Log; FEW]),
@@ -230,7 +231,7 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn is_shed(&self) -> bool {
         let is_empty = self.logs.all().iter().all(|log| log.is_empty());
-        self.in_flight == 0 && is_empty && self.rings.is_none() && self.aside.is_none()
+        self.in_flight == 0 && is_empty && self.rings.len() == 0 && self.aside.is_none()
     }
 
     /// Reads the lines of memory that a look at it needs; what it returns says nothing.

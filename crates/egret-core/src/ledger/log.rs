@@ -10,7 +10,7 @@
 //! unambiguous for 500 spans either way; whoever owns the log forgets it when it was not changed for longer than its
 //! horizon.
 
-use crate::quota::{GROUPS, Window};
+use crate::quota::{GROUPS, MOST_QUOTAS, Window};
 use crate::time::Instant;
 
 const CAPACITY: usize = GROUPS as usize;
@@ -42,6 +42,7 @@ pub(super) struct Rings(Option<Box<[Ring]>>);
 
 /// Which logs have a ring, a bit for each.
 pub(super) type Ringed = u8;
+const _: () = assert!(MOST_QUOTAS <= Ringed::BITS as usize, "a bit for each");
 
 /// The ring of one log.
 pub(super) struct RingMut<'a> {
@@ -104,8 +105,8 @@ impl Rings {
     }
 
     #[cfg(test)]
-    pub(super) fn is_none(&self) -> bool {
-        self.0.is_none()
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |rings| rings.len())
     }
 }
 

@@ -281,8 +281,28 @@ fn a_charge_in_the_future_survives_a_snapshot() {
 #[test]
 fn a_ledger_of_three_long_windows_is_at_most_650_bytes() {
     // What the allocator adds to one block: a header, rounded up to 16 bytes.
-    let block = (log::RING_BYTES * 3 + 8).next_multiple_of(16);
+    let block = (3 * log::RING_BYTES + 8).next_multiple_of(16);
     assert!(size_of::<Ledger>() + block <= 650, "{} + {block}", size_of::<Ledger>());
+}
+
+#[test]
+fn only_windows_of_more_than_two_groups_take_memory_of_their_own() {
+    let limits = sliding(&[(2, 1_000), (60, 60_000), (1_000, 86_400_000), (5_000, 604_800_000)]);
+    let mut ledger = Ledger::default();
+    for nth in 0..20 {
+        let now = at(nth * 1_100);
+        ledger.spend(&limits, 1, now, now);
+        assert_eq!(ledger.rings.len(), usize::from(nth > 3), "after {nth}");
+    }
+    // The day's groups of 33 calls, and then the week's of 162.
+    for nth in 20..400 {
+        let now = at(nth * 1_100);
+        ledger.spend(&limits, 1, now, now);
+    }
+    assert_eq!(ledger.rings.len(), 3);
+    let used: Vec<u32> = (0..4).map(|index| ledger.used(&limits, index, at(399 * 1_100))).collect();
+    // A minute is 61.061 s here.
+    assert_eq!(used, [1, 56, 400, 400]);
 }
 
 #[test]

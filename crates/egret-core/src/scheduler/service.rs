@@ -41,23 +41,31 @@ pub(super) struct Seat {
     pub(super) merit: Merit,
 }
 
-/// A list of shared budgets at a service: where it begins, and below that, in 4 bits, how long it is. A service has a
-/// budget of each wide rule at most, of which there are fewer than 16.
+/// A list of shared budgets at a service: the one that most lists consist of, or where a longer one begins, and below
+/// that, in 4 bits, how long it is. A service has a budget of each wide rule at most, of which there are fewer than 16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ListId(u32);
 
 impl ListId {
     const LEN: u32 = 4;
 
-    fn new(first: usize, len: usize) -> Option<Self> {
-        let first = u32::try_from(first).ok().filter(|first| first >> (u32::BITS - Self::LEN) == 0)?;
+    fn new(first: u32, len: usize) -> Option<Self> {
+        let first = Some(first).filter(|first| first >> (u32::BITS - Self::LEN) == 0)?;
         let len = u32::try_from(len).ok().filter(|len| len >> Self::LEN == 0)?;
         Some(Self(first << Self::LEN | len))
     }
 
-    fn of(self, lists: &[SharedId]) -> &[SharedId] {
+    fn of(self, lists: &[SharedId]) -> impl Iterator<Item = SharedId> {
+        (0..self.0 & ((1 << Self::LEN) - 1)).map_while(move |nth| self.nth(nth, lists))
+    }
+
+    fn nth(self, nth: u32, lists: &[SharedId]) -> Option<SharedId> {
         let (first, len) = (self.0 >> Self::LEN, self.0 & ((1 << Self::LEN) - 1));
-        &lists[first as usize..][..len as usize]
+        match len {
+            1 if nth == 0 => Some(SharedId(first)),
+            _ if nth < len => lists.get((first + nth) as usize).copied(),
+            _ => None,
+        }
     }
 }
 
@@ -97,7 +105,7 @@ pub(super) struct Service {
     by_egress: Map<EgressId, SeatId>,
     pub(super) shared: Vec<Shared>,
     by_key: BTreeMap<(usize, ScopeKey), SharedId>,
-    /// What seats share, or shared once, each list once and one behind the other: every call keeps where one is.
+    /// What seats share, or shared once, each list of several once and one behind the other: every call keeps where one is.
     lists: Vec<SharedId>,
     by_list: BTreeMap<Box<[SharedId]>, ListId>,
     /// Attempts by the instant from which they count as lost; that is always the same time after the grant. The first is
@@ -201,16 +209,20 @@ impl Service {
             let key = home.and_then(|(address, tags)| self.rules.wide[rule].0.key(*address, tags));
             shares.extend(key.map(|key| self.shared_id(rule, key)));
         }
+        let id = |first, len| ListId::new(first, len).expect("memory ends before the lists do");
+        if let [only] = shares[..] {
+            return id(only.0, 1);
+        }
         if let Some(known) = self.by_list.get(shares.as_slice()) {
             return *known;
         }
-        let id = ListId::new(self.lists.len(), shares.len()).expect("memory ends before the lists do");
+        let id = id(u32::try_from(self.lists.len()).unwrap_or(u32::MAX), shares.len());
         self.lists.extend(&shares);
         self.by_list.insert(shares.into(), id);
         id
     }
 
-    fn list(&self, id: ListId) -> &[SharedId] {
+    fn list(&self, id: ListId) -> impl Iterator<Item = SharedId> {
         id.of(&self.lists)
     }
 
@@ -320,8 +332,8 @@ impl Service {
     /// Charges what one egress has spent lately to what another one shares and it does not.
     pub(super) fn moved(&mut self, from: EgressId, to: EgressId, lately: Duration, now: Instant) {
         let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return };
-        let (former, present) = (self.list(old.shares), self.list(new.shares));
-        let gained: Vec<SharedId> = present.iter().filter(|id| !former.contains(id)).copied().collect();
+        let former: Vec<SharedId> = self.list(old.shares).collect();
+        let gained: Vec<SharedId> = self.list(new.shares).filter(|id| !former.contains(id)).collect();
         // Without a quota of its own, what others shared with it tells the most that it can have been.
         let shared = former.iter().map(|id| &self.shared[id.0 as usize]).filter_map(|shared| {
             shared.ledger.snapshot(&self.rules.wide[shared.rule].1, now).calls_in(lately)
@@ -348,7 +360,7 @@ impl Service {
     fn change_shares(&mut self, shares: ListId, mut change: impl FnMut(&mut Ledger, &Limits)) -> bool {
         let mut opens = false;
         let mut nth = 0;
-        while let Some(id) = self.list(shares).get(nth).copied() {
+        while let Some(id) = shares.nth(nth, &self.lists) {
             opens |= self.change_share(id, &mut change);
             nth += 1;
         }
@@ -414,7 +426,7 @@ impl Service {
             Ready::Now => {}
             own => return (own, None),
         }
-        let blocked = self.list(seat.shares).iter().map(|id| (self.shared_ready(*id, now), Some(*id)));
+        let blocked = self.list(seat.shares).map(|id| (self.shared_ready(id, now), Some(id)));
         blocked.into_iter().find(|(ready, _)| *ready != Ready::Now).unwrap_or((Ready::Now, None))
     }
 
@@ -427,8 +439,7 @@ impl Service {
     /// Whether calls from an egress wait for the end of a rest, its own or its network's.
     pub(super) fn rests(&self, egress: EgressId, now: Instant) -> bool {
         let own = |seat: &Seat| seat.ledger.rest().is_some_and(|rest| rest.until > now);
-        let shared =
-            |seat: &Seat| self.list(seat.shares).iter().any(|id| self.shared[id.0 as usize].rests(now));
+        let shared = |seat: &Seat| self.list(seat.shares).any(|id| self.shared[id.0 as usize].rests(now));
         self.find(egress).is_some_and(|seat| own(seat) || shared(seat))
     }
 

@@ -14,13 +14,16 @@ const MOST: usize = 1_024;
 pub(super) struct Waits<T> {
     /// The next ones, the first of them last; empty only if all is.
     row: Vec<T>,
-    /// None of them is before any of the row.
+    /// Those after this one.
     pile: Vec<T>,
+    /// The last of the row when it was put in order; none if it is empty. Beside it, so that whoever goes to the pile need
+    /// not look there.
+    last: Option<T>,
 }
 
 impl<T> Default for Waits<T> {
     fn default() -> Self {
-        Self { row: Vec::new(), pile: Vec::new() }
+        Self { row: Vec::new(), pile: Vec::new(), last: None }
     }
 }
 
@@ -44,14 +47,16 @@ impl<T: Ord + Copy> Waits<T> {
     }
 
     pub(super) fn push(&mut self, entry: T) {
-        if self.row.first().is_some_and(|last| *last < entry) {
+        if self.last.is_some_and(|last| last < entry) {
             self.pile.push(entry);
             return;
         }
         let place = self.row.partition_point(|other| *other > entry);
         self.row.insert(place, entry);
+        self.last.get_or_insert(entry);
         if self.row.len() > 2 * MOST {
             self.pile.extend(self.row.drain(..MOST));
+            self.last = self.row.first().copied();
         }
     }
 
@@ -79,6 +84,7 @@ impl<T: Ord + Copy> Waits<T> {
         }
         self.row.extend(self.pile.drain(rest..));
         self.row.sort_unstable_by(|one, other| other.cmp(one));
+        self.last = self.row.first().copied();
     }
 }
 
@@ -122,7 +128,9 @@ mod tests {
                     heap.retain(|entry| entry.0 % 3 != value % 3);
                 }
                 prop_assert!(waits.row.is_sorted_by(|one, other| one >= other));
-                prop_assert!(waits.pile.iter().all(|later| waits.row.first().is_some_and(|last| last <= later)));
+                prop_assert!(waits.pile.iter().all(|later| waits.last.is_some_and(|last| last <= *later)));
+                prop_assert!(waits.row.first() <= waits.last.as_ref());
+                prop_assert_eq!(waits.row.is_empty(), waits.last.is_none());
                 prop_assert_eq!((waits.len(), waits.iter().count()), (heap.len(), heap.len()));
             }
         }
