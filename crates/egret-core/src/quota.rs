@@ -262,9 +262,7 @@ impl Window {
         let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         Self { units, span_us, shift, group, near_us: span_us / u64::from(GROUPS - 1), horizon_us: reach }
     }
-}
 
-impl Window {
     /// How long a call stays live after its answer, inflated, whole microseconds.
     pub const fn span(&self) -> Duration {
         Duration::from_micros(self.span_us)

@@ -50,9 +50,9 @@ impl ListId {
     const LEN: u32 = 4;
 
     fn new(first: u32, len: usize) -> Option<Self> {
-        let first = Some(first).filter(|first| first >> (u32::BITS - Self::LEN) == 0)?;
-        let len = u32::try_from(len).ok().filter(|len| len >> Self::LEN == 0)?;
-        Some(Self(first << Self::LEN | len))
+        let len = u32::try_from(len).ok()?;
+        let fits = first >> (u32::BITS - Self::LEN) == 0 && len >> Self::LEN == 0;
+        fits.then_some(Self(first << Self::LEN | len))
     }
 
     fn of(self, lists: &[SharedId]) -> impl Iterator<Item = SharedId> {
